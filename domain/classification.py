@@ -1,0 +1,110 @@
+"""What the classifier says of a document."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from domain.document import Document
+
+POLARITY_SCALE = 10_000
+"""Polarity is summed as whole ten-thousandths, so that sums agree exactly in any order and in every store."""
+
+SENTIMENT = "sentiment"
+TOPIC = "topic"
+
+
+class Label(StrEnum):
+    """The three sentiments, in the order in which ties are broken: the worse one wins."""
+
+    NEGATIVE = "negative"
+    NEUTRAL = "neutral"
+    POSITIVE = "positive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentiment:
+    """Probabilities of the three sentiments; they sum to 1 within 1e-3."""
+
+    negative: float
+    neutral: float
+    positive: float
+
+    def __post_init__(self) -> None:
+        total = self.negative + self.neutral + self.positive
+        if not math.isfinite(total) or abs(total - 1) > 1e-3 or min(self.negative, self.neutral, self.positive) < 0:
+            raise ValueError(f"sentiment probabilities must be at least 0 and sum to 1, got {self!r}")
+
+    @property
+    def polarity(self) -> float:
+        """positive − negative, in [−1, 1]."""
+        return self.positive - self.negative
+
+    @property
+    def scaled_polarity(self) -> int:
+        """Polarity in whole ten-thousandths (POLARITY_SCALE), in [−10000, 10000]."""
+        return round(self.polarity * POLARITY_SCALE)
+
+    @property
+    def label(self) -> Label:
+        """The most probable sentiment; among equals the first of negative, neutral, positive."""
+        best = max(self.negative, self.neutral, self.positive)
+        if self.negative == best:
+            return Label.NEGATIVE
+        return Label.NEUTRAL if self.neutral == best else Label.POSITIVE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRef:
+    """Which model spoke: its name and its version (a hash of its weights and settings)."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification:
+    """One forward pass's answer: for each task, the probability of each label. Sentiment and topic are views of it."""
+
+    tasks: Mapping[str, Mapping[str, float]]
+    model: ModelRef
+    input_hash: str
+    """Hex BLAKE2b-128 of the normalised text that the model read."""
+
+    @cached_property
+    def sentiment(self) -> Sentiment:
+        """The sentiment task. Raises KeyError when the model has none."""
+        return Sentiment(**self.tasks[SENTIMENT])
+
+    @cached_property
+    def topic(self) -> str:
+        """The most probable topic; among equals the first by name. Raises KeyError when the model has none."""
+        topics = self.tasks[TOPIC]
+        return min(topics, key=lambda name: (-topics[name], name))
+
+
+class Unscored(StrEnum):
+    """Why a document was stored without a score."""
+
+    LANGUAGE = "language_not_supported"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredDocument:
+    """A document with its classification, or with the reason why it has none (exactly one of the two)."""
+
+    document: Document
+    classification: Classification | None = None
+    unscored: Unscored | None = None
+    config_hash: str = ""
+    """Hex hash of the settings that shaped the score, so that it can be explained later."""
+
+    def __post_init__(self) -> None:
+        if (self.classification is None) == (self.unscored is None):
+            raise ValueError("a scored document has either a classification or a reason for having none")

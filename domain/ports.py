@@ -1,0 +1,299 @@
+"""The protocols through which the rooms meet; `service/wiring.py` puts the concrete parts behind them.
+
+Errors, for every method here: TemporaryError when the server behind it can't be reached or asks to come back later,
+PermanentError when a person must act. Blocking methods are called from a worker thread, never from an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from domain.alert import Alert, AlertChange, AlertStatus, Claimed, Delivery, EvidenceDocument, PublisherCount
+from domain.classification import Classification, Label, ModelRef, ScoredDocument
+from domain.log import Partition, RecordBatch
+from domain.subject import Subject, SubjectKind
+from domain.timeline import Minute
+from domain.watermark import MarkState
+from domain.window import Buckets, Changes, Counts, WindowStats
+
+# --- models/ ---------------------------------------------------------------------------------------------------------
+
+
+class Prepared(Protocol):
+    """Texts made ready for the model (normalised, tokenised, chunked); opaque to everyone but the classifier."""
+
+    def __len__(self) -> int: ...
+
+
+class Classifier(Protocol):
+    """Gives texts their labels. Thread-safe. A text's scores do not depend on what it was batched with."""
+
+    @property
+    def model(self) -> ModelRef: ...
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Primary language subtags that the model declares (`en`)."""
+        ...
+
+    def prepare(self, texts: Sequence[str]) -> Prepared:
+        """Everything that can be done before the model is free; cheap beside `infer`, may run beside it."""
+        ...
+
+    def infer(self, prepared: Prepared) -> list[Classification]:
+        """Run the model: one classification per text, in order. A long text is scored whole: in chunks, averaged."""
+        ...
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """`infer(prepare(texts))`."""
+        ...
+
+
+# --- store/: what the record stage needs -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A document that only the sink refuses (SQLSTATE class 22 or 23, a value that it can't hold)."""
+
+    offset: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appended:
+    """What one batch did to the history (for metrics and dead letters; never for the windows)."""
+
+    new: int
+    duplicates: int
+    late: int
+    refused: tuple[Refused, ...] = ()
+
+
+class History(Protocol):
+    """The truth. One instance per process; blocking."""
+
+    def append(self, batch: RecordBatch) -> Appended:
+        """Write a batch in one transaction: ledger, documents, texts, scores, mentions, minute roll-ups, marks and
+        `next_offset`. Doing it again, in whole or in part, changes nothing. Documents that the sink refuses are
+        found by halving and left out (and returned); `next_offset` moves past them.
+        """
+        ...
+
+    def next_offset(self, partition: Partition) -> int | None:
+        """The offset after the last one recorded; None when nothing of this partition ever was."""
+        ...
+
+    def changes(self, partition: Partition, start: int) -> Changes:
+        """What the messages from `start` up to `next_offset` add to the windows, read in one snapshot from the ledger.
+        Late documents add nothing."""
+        ...
+
+    def truncate(self, partition: Partition, log_end: int) -> None:
+        """The log ends before `next_offset` (Kafka lost its tail): set `next_offset` to `log_end` and let ledger rows
+        at or past it name no message any more, so that new messages at these offsets are counted."""
+        ...
+
+
+class Windows(Protocol):
+    """The rolling windows (Redis), a function of the history. Blocking."""
+
+    def guard(self, partition: Partition) -> int | None:
+        """How far this partition has been counted; None when the windows do not know it. Raises WindowsNotWhole when
+        there are no windows at all (flushed, or never made)."""
+        ...
+
+    def apply(self, changes: Changes) -> int | None:
+        """Compare the guard with `changes.start`, add the changes and move it to `changes.end`, atomically.
+
+        Returns None when applied, else the guard as it stands (nothing was changed). An unknown guard counts as 0.
+        Raises WindowsNotWhole when there are no windows.
+        """
+        ...
+
+    def rebuild(self) -> None:
+        """Fill a new namespace from the history and switch to it atomically; the old one is removed."""
+        ...
+
+
+# --- store/: what the watcher, the API and the page need -------------------------------------------------------------
+
+
+class WindowReader(Protocol):
+    """Reads the windows, over their retention from Redis and before it from the minute roll-ups. Blocking.
+
+    Raises domain.errors.WindowsNotWhole while Redis is being rebuilt or is empty although there is a history.
+    """
+
+    def marks(self) -> tuple[MarkState, ...]:
+        """How far event time has come, as of what the windows hold."""
+        ...
+
+    def buckets(self, start: Minute, end: Minute) -> Buckets:
+        """All subjects' buckets over [start, end) and the marks, as of one instant."""
+        ...
+
+    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]:
+        """Sums over [start, end) for each subject given."""
+        ...
+
+    def observed(self, start: Minute, end: Minute) -> Sequence[Minute]:
+        """The minutes within [start, end) that have a document on any subject, rising."""
+        ...
+
+    def negative_publishers(self, subject: Subject, start: Minute, end: Minute) -> int:
+        """Distinct publishers of negative documents over [start, end)."""
+        ...
+
+    def series(self, subject: Subject, start: Minute, end: Minute, step: int) -> Sequence[WindowStats]:
+        """Consecutive windows of `step` minutes covering [start, end), empty ones too; the last may be shorter."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredDocument:
+    """A document as the history holds it."""
+
+    scored: ScoredDocument
+    late: bool
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentQuery:
+    """Which documents to read, newest first. Bounds are event times: [start, end)."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    subject: Subject | None = None
+    source: str | None = None
+    label: Label | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentPage:
+    """One page of documents, and the cursor of the next; None at the end."""
+
+    documents: tuple[StoredDocument, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectSummary:
+    """A subject, and what its roll-ups say over a span."""
+
+    subject: Subject
+    counts: Counts
+    last_minute: Minute
+
+
+class HistoryReader(Protocol):
+    """Reads the history. Blocking."""
+
+    def documents(self, query: DocumentQuery) -> DocumentPage:
+        """Raises InvalidInput for a cursor that isn't one of ours."""
+        ...
+
+    def subjects(
+        self, *, start: datetime | None, end: datetime | None, kind: SubjectKind | None, limit: int
+    ) -> Sequence[SubjectSummary]:
+        """Subjects with documents in [start, end), the busiest first."""
+        ...
+
+    def most_negative(self, subject: Subject, start: datetime, end: datetime, limit: int) -> Sequence[EvidenceDocument]:
+        """Negative documents on a subject, not late ones, the lowest polarity first (then by time, then by id)."""
+        ...
+
+    def publishers(self, subject: Subject, start: datetime, end: datetime, limit: int) -> Sequence[PublisherCount]:
+        """Publishers of negative documents, not late ones, the busiest first (then by name)."""
+        ...
+
+    def alerts(
+        self, *, statuses: Sequence[AlertStatus] = (), subject: Subject | None = None, limit: int = 100
+    ) -> Sequence[Alert]:
+        """Alerts, the newest start first."""
+        ...
+
+    def deliveries(self, *, fingerprint: str | None = None, limit: int = 100) -> Sequence[Delivery]:
+        """Attempts, the newest first."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchState:
+    """How far the rules have been evaluated (boundary minute; None: never), and what is open."""
+
+    evaluated_through: Minute | None
+    open_alerts: tuple[Alert, ...]
+
+
+class AlertStore(Protocol):
+    """Keeps alerts, and how far the rules have been evaluated. Blocking."""
+
+    def load(self) -> WatchState: ...
+
+    def save(self, *, expected: Minute | None, evaluated_through: Minute, changes: Sequence[AlertChange]) -> None:
+        """In one transaction: move `evaluated_through` on from `expected`, write the changes, and put their
+        notifications in the outbox. Raises Conflict, changing nothing, when it is not where expected."""
+        ...
+
+
+class Outbox(Protocol):
+    """Notifications to be sent. Blocking. `now` is wall-clock time."""
+
+    def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
+        """Take a lease on notifications that are due and not leased by anyone else, the oldest first."""
+        ...
+
+    def settle(self, claimed: Claimed, delivery: Delivery, *, next_attempt_at: datetime | None) -> bool:
+        """Write the attempt; with `next_attempt_at` it will be tried again then, without it is done (delivered or
+        failed). The attempt's row is always written; False when the lease was lost and the schedule left alone."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """When the next notification is due (or its lease runs out); None when the outbox is empty."""
+        ...
+
+
+# --- service/ --------------------------------------------------------------------------------------------------------
+
+
+class Telemetry(Protocol):
+    """Metrics. Names and labels are declared in service/metrics.py; an undeclared one is a programming error."""
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None: ...
+
+    def observe(self, name: str, value: float, **labels: str) -> None: ...
+
+    def gauge(self, name: str, value: float, **labels: str) -> None: ...
+
+    def timed(self, name: str, **labels: str) -> AbstractContextManager[None]:
+        """Observe the seconds that the block took."""
+        ...
+
+
+class NoTelemetry:
+    """Measures nothing."""
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None: ...
+
+    def observe(self, name: str, value: float, **labels: str) -> None: ...
+
+    def gauge(self, name: str, value: float, **labels: str) -> None: ...
+
+    def timed(self, name: str, **labels: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class TopicIds(Protocol):
+    """Names the incarnation of a topic. Blocking."""
+
+    def topic_id(self, topic: str) -> UUID: ...
