@@ -1,0 +1,1 @@
+"""What deserves attention: rules, the life of an alert, routing, delivery."""

@@ -1,0 +1,1 @@
+"""What people touch: the command, settings, wiring, HTTP API, embedded servers."""

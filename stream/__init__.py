@@ -1,0 +1,1 @@
+"""The always-on processor: Faust topology, one step per file, sources, dead letters."""
