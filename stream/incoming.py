@@ -1,0 +1,61 @@
+"""What comes in from Kafka: messages, and batches of them, without a trace of the library that fetched them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Kafka headers: names may repeat, values may be null."""
+
+
+class TopicPartition(NamedTuple):
+    """A partition of a topic by name. (domain.log.Partition names one incarnation of it.)"""
+
+    topic: str
+    partition: int
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One message as Kafka holds it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """The record's timestamp: milliseconds since the epoch."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def place(self) -> TopicPartition:
+        """The partition that it lies in."""
+        return TopicPartition(self.topic, self.partition)
+
+
+class Batch:
+    """Messages in the order of their arrival: within a partition by rising offset. An empty batch is a tick: nothing
+    came for a while, and nothing is in flight."""
+
+    __slots__ = ("messages",)
+
+    def __init__(self, messages: Sequence[Incoming]) -> None:
+        self.messages = messages
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def by_partition(self) -> dict[TopicPartition, list[Incoming]]:
+        """The messages of each partition, by rising offset."""
+        return by_partition(self.messages)
+
+
+def by_partition(messages: Iterable[Incoming]) -> dict[TopicPartition, list[Incoming]]:
+    """Group messages by the partition they lie in, keeping their order."""
+    groups: dict[TopicPartition, list[Incoming]] = {}
+    for message in messages:
+        groups.setdefault(TopicPartition(message.topic, message.partition), []).append(message)
+    return groups
