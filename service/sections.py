@@ -1,0 +1,330 @@
+"""The sections of `groundswell.yml`: every setting with its default, its bounds and what it means.
+
+Descriptions are what `docs/settings.md` and error messages show. A section is one level deep, so that the environment
+variable of `kafka.bootstrap_servers` is GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS without any ambiguity.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from platformdirs import user_data_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from domain.alert import Severity
+from service.durations import Duration
+
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+
+
+def _bootstrap_servers(value: str) -> str:
+    servers = [server.strip() for server in value.split(",")]
+    for server in servers:
+        match = _HOST_PORT.fullmatch(server)
+        if match is None or not 0 < int(match[2]) < 65536:
+            raise ValueError("must be host:port, several separated by commas")
+    return ",".join(servers)
+
+
+def _postgres_dsn(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be a URL such as postgresql://user:password@host:5432/database?sslmode=verify-full")
+    _parts(text)
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a URL such as redis://user:password@host:6379/0, rediss://… (TLS) or unix://path")
+    _parts(text)
+    return value
+
+
+def _parts(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a well-formed URL (a password with / ? # @ : % must be percent-encoded)") from None
+
+
+def _webhook_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise ValueError("must be a URL that starts with http:// or https:// and names a host")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password: the receiver knows us by the signature")
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        size = len(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if prefix != "whsec" or not 24 <= size <= 64:
+        raise ValueError("must be whsec_ and the base64 of 24 to 64 random bytes (Standard Webhooks)")
+    return value
+
+
+Topic = Annotated[str, Field(pattern=_TOPIC)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Positive = Annotated[Duration, Field(gt=timedelta(0))]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    """What all sections have in common: unknown keys are refused, nothing changes after start-up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+class Kafka(Section):
+    """Where the messages come from and go to."""
+
+    bootstrap_servers: Annotated[str, AfterValidator(_bootstrap_servers)] | None = Field(
+        default=None,
+        description="host:port of one or more brokers, separated by commas. Without it `up` runs its own Kafka.",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="How to log in; needed with SASL_PLAINTEXT and SASL_SSL."
+    )
+    sasl_username: str | None = Field(default=None, description="The user to log in as.")
+    sasl_password: SecretStr | None = Field(default=None, description="The user's password.")
+    ssl_ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust; without it the system's own are trusted."
+    )
+    ssl_cert_file: Path | None = Field(
+        default=None, description="PEM file of our certificate, where brokers ask for one."
+    )
+    ssl_key_file: Path | None = Field(default=None, description="PEM file of our certificate's private key.")
+    news_topic: Topic = Field(default="news", description="Topic of news items.")
+    comments_topic: Topic = Field(default="comments", description="Topic of comments.")
+    scored_topic: Topic = Field(
+        default="scored", description="Topic that the classify stage writes and the record stage reads."
+    )
+    dead_letters_topic: Topic = Field(
+        default="dead-letters", description="Topic of messages that could not be processed."
+    )
+    partitions: int = Field(
+        default=4, ge=1, le=1000, description="Partitions of the topics that `topics create` makes."
+    )
+    replication_factor: int = Field(
+        default=1, ge=1, le=10, description="Copies of each partition that `topics create` asks for."
+    )
+    group_prefix: Topic = Field(
+        default="groundswell", description="Start of the consumer groups' names: PREFIX-classify and PREFIX-record."
+    )
+
+    @model_validator(mode="after")
+    def _credentials_match_protocol(self) -> Self:
+        wants_login = self.security_protocol.startswith("SASL")
+        given = {name: getattr(self, name) for name in ("sasl_mechanism", "sasl_username", "sasl_password")}
+        if wants_login and (missing := [name for name, value in given.items() if value is None]):
+            needed = ", ".join(f"kafka.{name}" for name in missing)
+            raise ValueError(f"kafka.security_protocol {self.security_protocol} needs {needed}")
+        if not wants_login and (extra := [name for name, value in given.items() if value is not None]):
+            raise ValueError(
+                f"{', '.join(f'kafka.{name}' for name in extra)} given, but kafka.security_protocol is "
+                f"{self.security_protocol}: SASL_SSL or SASL_PLAINTEXT would use it"
+            )
+        if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
+            raise ValueError("kafka.ssl_cert_file and kafka.ssl_key_file are needed together")
+        topics = [self.news_topic, self.comments_topic, self.scored_topic, self.dead_letters_topic]
+        if len(set(topics)) != len(topics):
+            raise ValueError(f"the four topics under kafka must have different names, got {', '.join(topics)}")
+        return self
+
+
+class Postgres(Section):
+    """Where the history is kept."""
+
+    dsn: Annotated[SecretStr, AfterValidator(_postgres_dsn)] | None = Field(
+        default=None,
+        description="postgresql://user:password@host:5432/database?sslmode=verify-full. "
+        "Without it `up` runs its own PostgreSQL.",
+    )
+    connect_timeout: Positive = Field(default=timedelta(seconds=10), description="How long connecting may take.")
+    statement_timeout: Positive = Field(default=timedelta(seconds=30), description="How long one statement may take.")
+    idle_in_transaction_timeout: Positive = Field(
+        default=timedelta(seconds=60),
+        description="After how long the server ends a session that holds a transaction open and does nothing "
+        "(a frozen worker), so that its successor can go on.",
+    )
+
+
+class Redis(Section):
+    """Where the rolling windows are kept."""
+
+    url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+        default=None,
+        description="redis://user:password@host:6379/0, rediss:// for TLS. Without it `up` runs its own Valkey.",
+    )
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
+        default="groundswell", description="Start of the names of all our keys."
+    )
+
+
+class Model(Section):
+    """The classifier."""
+
+    ref: str | None = Field(
+        default=None,
+        description="Folder of the model (Hugging Face layout) or a hub id. Without it the model that ships.",
+    )
+    device: str = Field(default="auto", description="auto, cpu, or a torch device such as cuda or cuda:1.")
+    streams: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Inference streams side by side; without it one for each processor core.",
+    )
+
+
+class Classify(Section):
+    """The stage that decodes and classifies."""
+
+    batch_size: int = Field(default=256, ge=1, le=10_000, description="Documents that make a batch full.")
+    batch_wait: Positive = Field(
+        default=timedelta(milliseconds=100),
+        description="How long a batch waits to become full before it goes as it is.",
+    )
+    idle_after: Positive = Field(
+        default=timedelta(seconds=30),
+        description="After how long without a message a partition that is read to its end counts as idle and no "
+        "longer holds event time back.",
+    )
+    max_text_bytes: int = Field(
+        default=65_536,
+        ge=1,
+        le=1_000_000,
+        description="Longest text of a document, in bytes of UTF-8; more is a dead letter.",
+    )
+    max_symbols: int = Field(
+        default=50, ge=0, le=1000, description="Most symbols of a document; more is a dead letter."
+    )
+
+
+class Record(Section):
+    """The stage that writes history and windows."""
+
+    batch_size: int = Field(default=1000, ge=1, le=10_000, description="Messages that make a batch full.")
+    batch_wait: Positive = Field(
+        default=timedelta(milliseconds=100),
+        description="How long a batch waits to become full before it goes as it is.",
+    )
+    reconcile_every: Positive = Field(
+        default=timedelta(seconds=5),
+        description="How often the windows are compared with the history when nothing comes in.",
+    )
+
+
+class Windows(Section):
+    """The rolling windows."""
+
+    retention: Positive = Field(
+        default=timedelta(hours=48),
+        description="How far back from the watermark Redis keeps minute buckets; at least the longest rule's baseline "
+        "and window together.",
+    )
+
+
+class EventTime(Section):
+    """How event time moves."""
+
+    lateness: Duration = Field(
+        default=timedelta(minutes=5),
+        description="How much older than its source partition's newest a document may be and still be counted; the "
+        "watermark is this far behind.",
+    )
+    max_ahead: Duration = Field(
+        default=timedelta(minutes=5),
+        description="How far ahead of the Kafka record's timestamp published_at may be; more is a dead letter. At most "
+        "event_time.lateness.",
+    )
+
+
+class SurgeRule(Section):
+    """A surge of negative documents on one subject against what its baseline leads to expect."""
+
+    name: Name = Field(description="Names the rule in alerts and metrics.")
+    severity: Severity = Field(default=Severity.WARNING, description="How urgent its alerts are.")
+    window: Positive = Field(default=timedelta(minutes=15), description="The span that is compared with the baseline.")
+    baseline: Positive = Field(
+        default=timedelta(hours=24), description="The span before the window that says what to expect."
+    )
+    min_baseline: Positive = Field(
+        default=timedelta(hours=1), description="How much of the baseline must have been observed; with less, no alert."
+    )
+    height: float = Field(
+        default=3.0, gt=0, allow_inf_nan=False, description="How many times the expected number is a surge."
+    )
+    min_count: int = Field(default=10, ge=1, description="Fewest negative documents in the window.")
+    min_publishers: int = Field(default=3, ge=1, description="Fewest publishers of negative documents in the window.")
+    min_share: float = Field(default=0.3, ge=0, le=1, description="Smallest share of negative documents in the window.")
+    resolve_after: Duration = Field(
+        default=timedelta(minutes=15), description="How long the condition must be false before the alert resolves."
+    )
+
+
+class Receiver(Section):
+    """Someone whose webhook is called when an alert fires and when it resolves."""
+
+    name: Name = Field(description="Names the receiver in deliveries and metrics.")
+    url: Annotated[str, AfterValidator(_webhook_url)] = Field(description="Where to POST, http:// or https://.")
+    secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = Field(
+        description="whsec_ and the base64 of 24 to 64 random bytes: signs the webhook (Standard Webhooks)."
+    )
+
+
+class Http(Section):
+    """The HTTP API (`groundswell serve`)."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; loopback unless told otherwise."
+    )
+    port: Port = Field(default=8400, description="Port to listen on.")
+    max_body_bytes: int = Field(
+        default=4_194_304, ge=1024, le=268_435_456, description="Largest request body; more is answered 413."
+    )
+    max_documents: int = Field(default=1000, ge=1, le=100_000, description="Most documents in one POST /v1/documents.")
+
+
+class Metrics(Section):
+    """/livez, /readyz and /metrics of worker and watch processes (serve shows them on its own port)."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: Port | None = Field(
+        default=None, description="Port to listen on, one process each; without it worker and watch listen nowhere."
+    )
+
+
+class Log(Section):
+    """What the processes say on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least important to be shown."
+    )
+    format: Literal["text", "json"] = Field(default="text", description="text for people, json for log collectors.")
+
+
+def default_data_dir() -> Path:
+    """The user's data folder."""
+    return user_data_path("groundswell")

@@ -1,0 +1,281 @@
+"""The settings: one file, environment variables over it, validated before anything starts.
+
+`kafka.bootstrap_servers` in the file is GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS in the environment. This is the only module
+that reads the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.durations import format_duration
+from service.problems import SettingsError, describe, unknown_variable
+from service.sections import (
+    Classify,
+    EventTime,
+    Http,
+    Kafka,
+    Log,
+    Metrics,
+    Model,
+    Postgres,
+    Receiver,
+    Record,
+    Redis,
+    SurgeRule,
+    Windows,
+    default_data_dir,
+)
+
+ENV_PREFIX = "GROUNDSWELL_"
+CONFIG_VARIABLE = "GROUNDSWELL_CONFIG"
+DEFAULT_FILE = Path("groundswell.yml")
+
+Tree = dict[str, Any]
+"""Settings as nested dictionaries of what was written, before validation."""
+
+
+class Settings(BaseSettings):
+    """All settings. `load` is the way to make one."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    kafka: Kafka = Kafka()
+    postgres: Postgres = Postgres()
+    redis: Redis = Redis()
+    model: Model = Model()
+    classify: Classify = Classify()
+    record: Record = Record()
+    windows: Windows = Windows()
+    event_time: EventTime = EventTime()
+    rules: tuple[SurgeRule, ...] = Field(
+        default=(SurgeRule(name="surge"),), description="What alerts are raised for: a list of surge rules."
+    )
+    receivers: tuple[Receiver, ...] = Field(default=(), description="Whose webhooks are called: a list of receivers.")
+    http: Http = Http()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Where `up` and `demo` keep the data of their own servers."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` passes in: it merges the layers itself, to remember where each value came from."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _agree_with_each_other(self) -> Self:
+        if self.event_time.max_ahead > self.event_time.lateness:
+            raise ValueError(
+                f"event_time.max_ahead ({format_duration(self.event_time.max_ahead)}) must be at most "
+                f"event_time.lateness ({format_duration(self.event_time.lateness)}): a document dated further ahead "
+                "than that would make others late"
+            )
+        for index, rule in enumerate(self.rules):
+            if rule.window.total_seconds() % 60 or rule.baseline.total_seconds() % 60:
+                raise ValueError(f"rules[{index}].window and rules[{index}].baseline must be whole minutes")
+            if rule.min_baseline > rule.baseline:
+                raise ValueError(
+                    f"rules[{index}].min_baseline ({format_duration(rule.min_baseline)}) must be at most "
+                    f"rules[{index}].baseline ({format_duration(rule.baseline)})"
+                )
+            if rule.window + rule.baseline > self.windows.retention:
+                raise ValueError(
+                    f"rules[{index}].baseline ({format_duration(rule.baseline)}) and rules[{index}].window "
+                    f"({format_duration(rule.window)}) together must be at most windows.retention "
+                    f"({format_duration(self.windows.retention)})"
+                )
+        for key, items in (("rules", self.rules), ("receivers", self.receivers)):
+            names = [item.name for item in items]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{key}[].name must be unique, {', '.join(twice)} stands there more than once")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting, for error messages, `config` and the reference."""
+
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    @property
+    def key(self) -> str:
+        """As in the file, with dots."""
+        return ".".join(self.path)
+
+    @property
+    def variable(self) -> str:
+        """As in the environment."""
+        return ENV_PREFIX + "_".join(self.path).upper()
+
+    @property
+    def structured(self) -> bool:
+        """A list: written as JSON in the environment."""
+        return typing.get_origin(self.field.annotation) in (tuple, list, dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The effective settings, and where each value came from (by dotted key; absent: the default)."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    file: Path | None
+
+
+def all_settings() -> Iterator[Setting]:
+    """Every setting, in the order of the file."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for inner, inner_field in field.annotation.model_fields.items():
+                yield Setting(path=(name, inner), field=inner_field)
+        else:
+            yield Setting(path=(name,), field=field)
+
+
+def load(
+    config: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+    discovered: Mapping[str, object] | None = None,
+) -> Loaded:
+    """Read, merge and validate the settings.
+
+    `config`: the file; without it GROUNDSWELL_CONFIG, then `groundswell.yml` in the working folder if there is one.
+    `overrides`: values by dotted key that the command line gives, over everything else. `discovered`: addresses of
+    servers found running, under everything but the defaults. Raises SettingsError naming every key that is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    file = _choose_file(config, environment)
+    problems: list[str] = []
+    layers = [
+        ("running servers", _nest(discovered or {})),
+        (str(file), _read_file(file) if file else {}),
+        ("environment", _read_environment(environment, problems)),
+        ("command line", _nest(overrides or {})),
+    ]
+    tree: Tree = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        _lay_over(tree, layer, origin, origins)
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        problems += [describe(problem, tree, origins, Settings, ENV_PREFIX) for problem in error.errors()]
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return Loaded(settings=settings, origins=origins, file=file)
+
+
+def metrics_directory(environment: Mapping[str, str] | None = None) -> Path | None:
+    """The folder in which the processes of one machine share their metrics (PROMETHEUS_MULTIPROC_DIR, which the
+    supervisor sets for its children); None when this process measures for itself alone."""
+    folder = (os.environ if environment is None else environment).get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
+
+
+def _choose_file(config: Path | None, environment: Mapping[str, str]) -> Path | None:
+    if config is not None:
+        return config
+    if named := environment.get(CONFIG_VARIABLE):
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def _read_file(path: Path) -> Tree:
+    try:
+        content = yaml.load(path.read_bytes(), Loader=_UniqueKeys)  # noqa: S506 — a SafeLoader
+    except OSError as error:
+        raise SettingsError([f"the settings file {path} can't be read: {error.strerror}"]) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError([f"{path} is not YAML{where}: {getattr(error, 'problem', None) or error}"]) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError([f"{path} must hold sections such as kafka: and postgres:, not a {type(content).__name__}"])
+    # A section whose entries are all commented out reads as null.
+    return {str(key): {} if value is None else value for key, value in content.items()}
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which the same key twice is an error, not the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tree:
+    known = {setting.variable: setting for setting in all_settings()}
+    tree: Tree = {}
+    for variable in sorted(environment):
+        value = environment[variable]
+        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        setting = known.get(variable)
+        if setting is None:
+            problems.append(unknown_variable(variable, known))
+        elif not value:
+            continue  # compose files pass on variables that are not set as empty ones
+        elif setting.structured:
+            try:
+                _put(tree, setting.path, json.loads(value))
+            except ValueError as error:
+                problems.append(f"{variable} ({setting.key}, from the environment) must be JSON: {error}")
+        else:
+            _put(tree, setting.path, value)
+    return tree
+
+
+def _nest(values: Mapping[str, object]) -> Tree:
+    tree: Tree = {}
+    for key, value in values.items():
+        _put(tree, tuple(key.split(".")), value)
+    return tree
+
+
+def _put(tree: Tree, path: tuple[str, ...], value: object) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[path[-1]] = value
+
+
+def _lay_over(tree: Tree, layer: Tree, origin: str, origins: dict[str, str], above: str = "") -> None:
+    for key, value in layer.items():
+        path = f"{above}{key}"
+        if isinstance(value, dict) and not above:
+            if not isinstance(tree.setdefault(key, {}), dict):
+                tree[key] = {}
+            _lay_over(tree[key], value, origin, origins, f"{path}.")
+        else:
+            tree[key] = value
+        origins[path] = origin
