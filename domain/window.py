@@ -49,6 +49,23 @@ class Counts:
             self.polarity_squares - other.polarity_squares,
         )
 
+    @property
+    def polarity_mean(self) -> float | None:
+        """Mean polarity in [−1, 1]; None when there are no documents: unknown, not calm."""
+        return self.polarity_sum / self.count / POLARITY_SCALE if self.count else None
+
+    @property
+    def polarity_variance(self) -> float | None:
+        """Population variance of polarity: E[x²] − E[x]², exact to a float's precision since the sums are whole."""
+        if not self.count:
+            return None
+        return (self.polarity_squares * self.count - self.polarity_sum**2) / (self.count * POLARITY_SCALE) ** 2
+
+    @property
+    def negative_share(self) -> float | None:
+        """Negative documents among all, in [0, 1]."""
+        return self.negative / self.count if self.count else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class WindowStats:
@@ -64,22 +81,17 @@ class WindowStats:
     @property
     def polarity_mean(self) -> float | None:
         """Mean polarity in [−1, 1]."""
-        if not self.counts.count:
-            return None
-        return self.counts.polarity_sum / self.counts.count / POLARITY_SCALE
+        return self.counts.polarity_mean
 
     @property
     def polarity_variance(self) -> float | None:
-        """Population variance of polarity: E[x²] − E[x]², exact to a float's precision since the sums are whole."""
-        n = self.counts.count
-        if not n:
-            return None
-        return (self.counts.polarity_squares * n - self.counts.polarity_sum**2) / (n * POLARITY_SCALE) ** 2
+        """Population variance of polarity."""
+        return self.counts.polarity_variance
 
     @property
     def negative_share(self) -> float | None:
         """Negative documents among all, in [0, 1]."""
-        return self.counts.negative / self.counts.count if self.counts.count else None
+        return self.counts.negative_share
 
 
 @dataclass(frozen=True, kw_only=True)
