@@ -1,0 +1,20 @@
+"""The real servers, from wheels and jars: Apache Kafka, PostgreSQL, Valkey; started by us, gone with us."""
+
+from service.embedded.cluster import Addresses, EmbeddedServers
+from service.embedded.errors import DataFolderInUse, KafkaUnavailable, NotOurFolder, ServerFailed
+from service.embedded.folder import default_data_dir, reset
+from service.embedded.kafka import KafkaAddress
+from service.embedded.server import EmbeddedServer
+
+__all__ = [
+    "Addresses",
+    "DataFolderInUse",
+    "EmbeddedServer",
+    "EmbeddedServers",
+    "KafkaAddress",
+    "KafkaUnavailable",
+    "NotOurFolder",
+    "ServerFailed",
+    "default_data_dir",
+    "reset",
+]
