@@ -1,0 +1,96 @@
+"""The model folder: a standard Hugging Face folder, with `groundswell.json` beside its `config.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from domain.classification import ModelRef
+from domain.errors import PermanentError
+
+SETTINGS_FILE = "groundswell.json"
+TOKENIZER_FILE = "tokenizer.json"
+OPENVINO_FILES = ("openvino/model.xml", "openvino/model.bin")
+TORCH_FILES = ("config.json", "model.safetensors", "heads.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What `groundswell.json` says."""
+
+    name: str
+    tasks: Mapping[str, tuple[str, ...]]
+    """Task → its labels, in the order of the head's outputs."""
+    languages: tuple[str, ...]
+    """Primary language subtags (BCP 47) that the model was trained for."""
+    normaliser: str
+    """The version of `models.normalise` that it was trained with."""
+    window_tokens: int
+    """The most tokens in one pass, with the two special ones; a longer text is read in several."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Hex BLAKE2b-128 of each file that shapes a score, by its path in the folder; written by `seal`."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How it was made, and its figures: for people, and no part of the version."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """Name and version. The version is a hash of all that shapes a score, the same whichever backend runs it."""
+        shaping = {key: value for key, value in asdict(self).items() if key not in ("name", "training")}
+        text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))
+        return ModelRef(name=self.name, version=hashlib.blake2b(text.encode(), digest_size=8).hexdigest())
+
+
+def write_settings(folder: Path, settings: ModelSettings) -> None:
+    """Write `groundswell.json`."""
+    text = json.dumps(asdict(settings), indent=2, ensure_ascii=False)
+    (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_settings(folder: Path) -> ModelSettings:
+    """Read `groundswell.json`. Raises PermanentError, naming the fix, when it is missing or not of this form."""
+    path = folder / SETTINGS_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw["tasks"] = {task: tuple(labels) for task, labels in raw["tasks"].items()}
+        raw["languages"] = tuple(raw["languages"])
+        return ModelSettings(**raw)
+    except OSError as error:
+        raise PermanentError(f"{folder} is no model folder (no {SETTINGS_FILE}: {error.strerror})") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PermanentError(f"{path} is damaged ({error!r}); restore it, or train the model again") from error
+
+
+def seal(folder: Path, **training: Any) -> ModelSettings:
+    """Write the digests of the folder's files into its settings, and what is to be added to `training`."""
+    settings = read_settings(folder)
+    present = [name for name in (TOKENIZER_FILE, *TORCH_FILES, *OPENVINO_FILES) if (folder / name).exists()]
+    settings = replace(
+        settings,
+        files={name: _digest(folder / name) for name in present},
+        training={**settings.training, **training},
+    )
+    write_settings(folder, settings)
+    return settings
+
+
+def verify(folder: Path, settings: ModelSettings, names: Iterable[str]) -> None:
+    """Raise PermanentError, naming the file and the fix, unless each of `names` is as it was sealed."""
+    for name in names:
+        try:
+            digest = _digest(folder / name)
+        except OSError as error:
+            raise PermanentError(f"cannot read {folder / name}: {error.strerror}; restore the model folder") from error
+        if digest != settings.files.get(name):
+            raise PermanentError(
+                f"{folder / name} is not the file that {SETTINGS_FILE} names: it is damaged or was replaced; "
+                f"restore the folder, or seal it with `python -m models.export {folder}`"
+            )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,68 @@
+"""Runs the network on processors with OpenVINO: as many single-threaded streams as cores, side by side."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from domain.errors import PermanentError
+from models.backend import Scores
+from models.batches import Batch
+from models.folder import OPENVINO_FILES
+
+
+class OpenVinoBackend:
+    """One compiled model, `streams` inference requests, each in a thread of its own."""
+
+    token_budget = 512
+
+    def __init__(self, folder: Path, *, streams: int | None = None) -> None:
+        """`streams` defaults to the cores that this process may use. Raises PermanentError when OpenVINO refuses the
+        file."""
+        openvino = import_openvino()
+        streams = streams or len(os.sched_getaffinity(0))
+        try:
+            self._model = openvino.Core().compile_model(
+                str(folder / OPENVINO_FILES[0]),
+                "CPU",
+                {
+                    "NUM_STREAMS": streams,
+                    "INFERENCE_NUM_THREADS": streams,
+                    # Two processes on one machine would pin their threads to the same cores.
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
+        except RuntimeError as error:
+            raise PermanentError(f"OpenVINO cannot load {folder / OPENVINO_FILES[0]}; restore the folder") from error
+        self._tasks = [output.get_any_name() for output in self._model.outputs]
+        self._request = threading.local()
+        self._threads = ThreadPoolExecutor(streams, thread_name_prefix="openvino")
+
+    def run(self, batches: Sequence[Batch]) -> list[Scores]:
+        return list(self._threads.map(self._infer, batches))
+
+    def _infer(self, batch: Batch) -> Scores:
+        request = getattr(self._request, "mine", None)
+        if request is None:
+            request = self._request.mine = self._model.create_infer_request()
+        try:
+            request.infer({"input_ids": batch.ids, "attention_mask": batch.mask}, share_inputs=True)
+        except RuntimeError as error:
+            raise PermanentError(f"OpenVINO failed on a batch of shape {batch.ids.shape}") from error
+        # Copied: the request's own memory is written again by its next batch.
+        return {task: np.array(request.get_tensor(task).data, dtype=np.float32) for task in self._tasks}
+
+
+def import_openvino() -> Any:
+    """The `openvino` module, without its telemetry package: it reports use over the network."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino

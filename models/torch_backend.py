@@ -1,0 +1,45 @@
+"""Runs the network with torch: bf16 on a GPU, full precision on a processor. Needs the `torch` extra."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from domain.errors import PermanentError
+from models.backend import Scores
+from models.batches import Batch
+from models.folder import ModelSettings
+from models.network import load_network
+
+
+class TorchBackend:
+    """One network on one device; one batch at a time, since a device is one queue."""
+
+    def __init__(self, folder: Path, settings: ModelSettings, *, device: str) -> None:
+        """Raises PermanentError when there is no such device or the weights do not fit the settings."""
+        self._gpu = device.startswith("cuda")
+        if self._gpu and not torch.cuda.is_available():
+            raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
+        self.token_budget = 16_384 if self._gpu else 512
+        try:
+            network = load_network(folder, settings.tasks)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise PermanentError(f"torch cannot load the weights in {folder}; restore the folder") from error
+        self._network = network.to(device, dtype=torch.bfloat16 if self._gpu else torch.float32)
+        self._device = device
+        self._lock = threading.Lock()
+
+    def run(self, batches: Sequence[Batch]) -> list[Scores]:
+        with self._lock, torch.inference_mode():
+            try:
+                return [self._infer(batch) for batch in batches]
+            except RuntimeError as error:
+                raise PermanentError(f"torch failed on one of {len(batches)} batches") from error
+
+    def _infer(self, batch: Batch) -> Scores:
+        ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
+        mask = torch.from_numpy(batch.mask).to(self._device, non_blocking=True)
+        return {task: logits.float().softmax(-1).cpu().numpy() for task, logits in self._network(ids, mask).items()}
