@@ -1,0 +1,35 @@
+"""Puts the routes together."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from service.http import errors, health, posting, reading
+from service.http.measure import Measured
+from service.http.parts import Parts
+
+_DESCRIPTION = """\
+What is said about topics and companies, how negative it is, and the alerts that were raised.
+
+A **subject** is a topic (`topic:Energy | Oil`) or an entity (`entity:AAPL`). Times are event times (`published_at`), in
+RFC 3339; spans are half-open, `[from, to)`. What is unknown is `null`, never 0. Errors are RFC 9457 problem documents
+that name the parameter or field.
+"""
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The API over these parts. It keeps no state of its own and holds no secret."""
+    app = FastAPI(
+        title="Groundswell",
+        version="1",
+        summary="Streaming sentiment of financial news and comments.",
+        description=_DESCRIPTION,
+        redoc_url=None,
+    )
+    app.state.parts = parts
+    app.add_middleware(Measured, telemetry=parts.telemetry)
+    errors.install(app)
+    app.include_router(health.router, tags=["operations"])
+    app.include_router(posting.router, tags=["documents"])
+    app.include_router(reading.router, tags=["reading"])
+    return app

@@ -1,0 +1,42 @@
+"""Query parameters: parsed strictly, with errors that say what is allowed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from domain.subject import Subject
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _parse_time(value: object) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value
+    # A plus sign that was not percent-encoded arrives as a space.
+    text = re.sub(r" (\d\d:\d\d)$", r"+\1", str(value))
+    try:
+        if not _RFC3339.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"must be an RFC 3339 time with its offset, such as 2026-01-31T09:30:00Z, got {str(value)[:40]!r}"
+        ) from None
+
+
+def _check_subject(text: str) -> str:
+    Subject.parse(text)
+    return text
+
+
+Time = Annotated[
+    datetime, BeforeValidator(_parse_time), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
+]
+"""An RFC 3339 time, in UTC."""
+
+SubjectText = Annotated[str, AfterValidator(_check_subject)]
+"""A subject as it is written: `topic:Energy | Oil`, `entity:AAPL`."""

@@ -1,0 +1,132 @@
+"""Documents in: validated as the classify stage would, then put on Kafka."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from domain.document import Kind
+from domain.errors import InvalidInput
+from service.http.errors import PROBLEMS, DocumentsRefused, FieldError, Problem, TooLarge
+from service.http.parts import GivenParts
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS)
+
+
+class AcceptedDocument(BaseModel):
+    """A document that Kafka has acknowledged."""
+
+    id: str = Field(description="As given, or derived from source, url and text.")
+    kind: Kind
+    published_at: datetime
+
+
+class Accepted(BaseModel):
+    """In the order in which they were sent."""
+
+    accepted: int = Field(examples=[1])
+    documents: list[AcceptedDocument]
+
+
+_EXAMPLE = {
+    "kind": "news",
+    "source": "Example Wire",
+    "title": "Example Corp cuts its forecast",
+    "text": "Example Corp ($EXMP) cut its forecast for the year after losing its largest customer.",
+    "symbols": ["EXMP"],
+    "published_at": "2026-01-31T09:30:00Z",
+}
+_DOCUMENT_SCHEMA = {
+    "type": "object",
+    "required": ["text"],
+    "properties": {
+        "kind": {"enum": ["news", "comment"], "default": "news", "description": "Which topic it goes to."},
+        "text": {"type": "string"},
+        "id": {"type": "string", "description": "Without it, one is derived from source, url and text."},
+        "title": {"type": "string"},
+        "source": {"type": "string", "description": "The publisher of a news item."},
+        "author": {"type": "string", "description": "The publisher of a comment."},
+        "url": {"type": "string"},
+        "lang": {"type": "string", "description": "BCP 47."},
+        "symbols": {"type": "array", "items": {"type": "string"}},
+        "published_at": {
+            "oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
+            "description": "RFC 3339, or epoch seconds or milliseconds; without it, the time of arrival.",
+        },
+    },
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [_DOCUMENT_SCHEMA, {"type": "array", "items": _DOCUMENT_SCHEMA}]},
+                "examples": {"one": {"value": _EXAMPLE}, "many": {"value": [_EXAMPLE]}},
+            }
+        },
+    }
+}
+
+
+async def _bounded_body(request: Request, parts: GivenParts) -> bytes:
+    limit = parts.policy.max_body_bytes
+    refusal = TooLarge(f"the body may hold at most {limit} bytes (http.max_body_bytes)")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise refusal
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise refusal
+    return bytes(body)
+
+
+@router.post(
+    "/documents",
+    status_code=202,
+    summary="Send one document, or many",
+    openapi_extra=_BODY,
+    responses={413: {"model": Problem, "description": "The body is too large, or holds too many documents."}},
+)
+async def post_documents(parts: GivenParts, body: Annotated[bytes, Depends(_bounded_body)]) -> Accepted:
+    """All of them or none: when one is not valid, `errors` names each by its index, field and reason, and none is
+    accepted. 202 means that Kafka has acknowledged all; they are classified and counted soon after."""
+    items = _items(body, parts.policy.max_documents)
+    documents = await run_in_threadpool(parts.publisher.publish, items)
+    return Accepted(
+        accepted=len(documents),
+        documents=[AcceptedDocument(id=d.id, kind=d.kind, published_at=d.published_at) for d in documents],
+    )
+
+
+def _items(body: bytes, limit: int) -> list[tuple[Kind, Mapping[str, Any]]]:
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise InvalidInput("not_json", f"the body must be JSON in UTF-8: {error}") from error
+    except RecursionError as error:
+        raise InvalidInput("not_json", "the body is nested too deeply") from error
+    items = content if isinstance(content, list) else [content]
+    if not items:
+        raise InvalidInput("no_documents", "the body must hold a document, or a list of at least one")
+    if len(items) > limit:
+        raise TooLarge(f"at most {limit} documents at once (http.max_documents), got {len(items)}")
+    errors = [found for index, item in enumerate(items) if (found := _malformed(index, item))]
+    if errors:
+        raise DocumentsRefused(errors, len(items))
+    return [(Kind(item.get("kind", Kind.NEWS)), {k: v for k, v in item.items() if k != "kind"}) for item in items]
+
+
+def _malformed(index: int, item: object) -> FieldError | None:
+    if not isinstance(item, dict):
+        return FieldError(index=index, parameter="", reason="not_an_object", message="a document must be an object")
+    if item.get("kind", Kind.NEWS) not in set(Kind):
+        return FieldError(index=index, parameter="kind", reason="bad_kind", message=f"must be {' or '.join(Kind)}")
+    return None

@@ -1,0 +1,337 @@
+"""What the API says, in JSON: the domain's objects with times in RFC 3339 and `null` for what is unknown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.alert import Alert, AlertStatus, Delivery, Evidence, EvidenceDocument, Outcome, Severity
+from domain.classification import Label, ModelRef, Sentiment, Unscored
+from domain.document import Kind
+from domain.ports import StoredDocument, SubjectSummary
+from domain.subject import subjects_of
+from domain.timeline import start_of
+from domain.window import Counts, WindowStats
+
+
+class View(BaseModel):
+    """What all views have in common."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class SentimentView(View):
+    """Probabilities that sum to 1, and polarity = positive − negative, in [−1, 1]."""
+
+    label: Label
+    negative: float
+    neutral: float
+    positive: float
+    polarity: float
+
+    @classmethod
+    def of(cls, sentiment: Sentiment) -> Self:
+        """From the domain."""
+        return cls(
+            label=sentiment.label,
+            negative=sentiment.negative,
+            neutral=sentiment.neutral,
+            positive=sentiment.positive,
+            polarity=sentiment.polarity,
+        )
+
+
+class ModelView(View):
+    """Which model spoke."""
+
+    name: str
+    version: str
+
+    @classmethod
+    def of(cls, model: ModelRef) -> Self:
+        """From the domain."""
+        return cls(name=model.name, version=model.version)
+
+
+class DocumentView(View):
+    """A document as the history holds it."""
+
+    id: str
+    kind: Kind
+    published_at: datetime
+    received_at: datetime
+    recorded_at: datetime
+    late: bool
+    source: str | None
+    author: str | None
+    publisher: str | None
+    title: str | None
+    text: str
+    url: str | None
+    lang: str | None
+    symbols: tuple[str, ...]
+    subjects: tuple[str, ...] = Field(examples=[["topic:Energy | Oil", "entity:XOM"]])
+    topic: str | None
+    sentiment: SentimentView | None
+    unscored: Unscored | None = Field(description="Why there is no score; null when there is one.")
+    model: ModelView | None
+    input_hash: str | None
+    config_hash: str
+
+    @classmethod
+    def of(cls, stored: StoredDocument) -> Self:
+        """From the domain."""
+        scored, document = stored.scored, stored.scored.document
+        classification = scored.classification
+        return cls(
+            id=document.id,
+            kind=document.kind,
+            published_at=document.published_at,
+            received_at=document.received_at,
+            recorded_at=stored.recorded_at,
+            late=stored.late,
+            source=document.source,
+            author=document.author,
+            publisher=document.publisher,
+            title=document.title,
+            text=document.text,
+            url=document.url,
+            lang=document.lang,
+            symbols=document.symbols,
+            subjects=tuple(str(subject) for subject in subjects_of(scored)),
+            topic=classification.topic if classification else None,
+            sentiment=SentimentView.of(classification.sentiment) if classification else None,
+            unscored=scored.unscored,
+            model=ModelView.of(classification.model) if classification else None,
+            input_hash=classification.input_hash if classification else None,
+            config_hash=scored.config_hash,
+        )
+
+
+class DocumentsView(View):
+    """One page of documents, the newest first."""
+
+    documents: list[DocumentView]
+    cursor: str | None = Field(description="Pass it on as `cursor` to get the next page; null at the end.")
+
+
+class CountsView(View):
+    """Sums over documents. Share and polarity are null when there are none: a silent source is not a calm one."""
+
+    count: int
+    negative: int
+    neutral: int
+    positive: int
+    negative_share: float | None = Field(examples=[0.25])
+    polarity_mean: float | None = Field(examples=[-0.12])
+    polarity_variance: float | None = Field(examples=[0.31])
+
+
+class WindowView(CountsView):
+    """One window, [start, end)."""
+
+    start: datetime
+    end: datetime
+    negative_publishers: int | None = Field(description="Distinct publishers of negative documents; null: not counted.")
+
+    @classmethod
+    def of(cls, stats: WindowStats) -> Self:
+        """From the domain."""
+        return cls(
+            start=stats.start,
+            end=stats.end,
+            negative_publishers=stats.negative_publishers,
+            **_sums(stats.counts),
+        )
+
+
+class WindowsView(View):
+    """Consecutive windows of one subject over [start, end)."""
+
+    subject: str = Field(examples=["topic:Energy | Oil"])
+    start: datetime
+    end: datetime
+    step_seconds: int = Field(examples=[900])
+    watermark: datetime | None = Field(description="Windows that end by then are final; null while it is unknown.")
+    windows: list[WindowView]
+
+
+class SubjectView(CountsView):
+    """A subject, and its sums over the span that was asked for."""
+
+    subject: str = Field(examples=["entity:AAPL"])
+    last_minute: datetime = Field(description="The newest minute that has a document on it.")
+
+    @classmethod
+    def of(cls, summary: SubjectSummary) -> Self:
+        """From the domain."""
+        return cls(
+            subject=str(summary.subject),
+            last_minute=start_of(summary.last_minute),
+            **_sums(summary.counts),
+        )
+
+
+class SubjectsView(View):
+    """Subjects, the busiest first."""
+
+    subjects: list[SubjectView]
+
+
+class EvidenceDocumentView(View):
+    """A document quoted as evidence."""
+
+    id: str
+    kind: Kind
+    published_at: datetime
+    publisher: str | None
+    title: str | None
+    text: str
+    url: str | None
+    sentiment: SentimentView
+    model: ModelView
+
+    @classmethod
+    def of(cls, document: EvidenceDocument) -> Self:
+        """From the domain."""
+        return cls(
+            id=document.id,
+            kind=document.kind,
+            published_at=document.published_at,
+            publisher=document.publisher,
+            title=document.title,
+            text=document.text,
+            url=document.url,
+            sentiment=SentimentView.of(document.sentiment),
+            model=ModelView.of(document.model),
+        )
+
+
+class PublisherView(View):
+    """A publisher's negative documents in the window; null is the unknown publisher."""
+
+    publisher: str | None
+    negative: int
+
+
+class EvidenceView(View):
+    """Why an alert fired, as of the boundary that made it fire."""
+
+    window_start: datetime
+    window_end: datetime
+    count: int
+    negative: int
+    negative_share: float
+    negative_publishers: int
+    expected_negative: float
+    baseline_minutes: int
+    documents: list[EvidenceDocumentView]
+    publishers: list[PublisherView]
+    models: list[ModelView]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        """From the domain."""
+        return cls(
+            window_start=evidence.window_start,
+            window_end=evidence.window_end,
+            count=evidence.count,
+            negative=evidence.negative,
+            negative_share=evidence.negative_share,
+            negative_publishers=evidence.negative_publishers,
+            expected_negative=evidence.expected_negative,
+            baseline_minutes=evidence.baseline_minutes,
+            documents=[EvidenceDocumentView.of(document) for document in evidence.documents],
+            publishers=[PublisherView(publisher=p.publisher, negative=p.negative) for p in evidence.publishers],
+            models=[ModelView.of(model) for model in evidence.models],
+        )
+
+
+class AlertView(View):
+    """An alert; its identity is fingerprint and starts_at. Times are event times at minute boundaries."""
+
+    fingerprint: str
+    rule: str
+    subject: str
+    severity: Severity
+    status: AlertStatus
+    starts_at: datetime
+    fired_at: datetime | None
+    ends_at: datetime | None
+    value: float = Field(description="The newest number of negative documents in the window.")
+    baseline: float = Field(description="What was expected of it, frozen when the alert started.")
+    baseline_minutes: int
+    evidence: EvidenceView | None
+
+    @classmethod
+    def of(cls, alert: Alert) -> Self:
+        """From the domain."""
+        return cls(
+            fingerprint=alert.fingerprint,
+            rule=alert.rule,
+            subject=str(alert.subject),
+            severity=alert.severity,
+            status=alert.status,
+            starts_at=alert.starts_at,
+            fired_at=alert.fired_at,
+            ends_at=alert.ends_at,
+            value=alert.value,
+            baseline=alert.baseline,
+            baseline_minutes=alert.baseline_minutes,
+            evidence=EvidenceView.of(alert.evidence) if alert.evidence else None,
+        )
+
+
+class AlertsView(View):
+    """Alerts, the newest start first."""
+
+    alerts: list[AlertView]
+
+
+class DeliveryView(View):
+    """One attempt at calling a receiver's webhook."""
+
+    webhook_id: str
+    fingerprint: str
+    receiver: str
+    attempt: int
+    outcome: Outcome
+    status_code: int | None
+    error: str | None
+    at: datetime
+    duration_seconds: float
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """From the domain."""
+        return cls(
+            webhook_id=delivery.webhook_id,
+            fingerprint=delivery.fingerprint,
+            receiver=delivery.receiver,
+            attempt=delivery.attempt,
+            outcome=delivery.outcome,
+            status_code=delivery.status_code,
+            error=delivery.error,
+            at=delivery.at,
+            duration_seconds=delivery.duration,
+        )
+
+
+class DeliveriesView(View):
+    """Attempts, the newest first."""
+
+    deliveries: list[DeliveryView]
+
+
+def _sums(counts: Counts) -> dict[str, Any]:
+    return {
+        "count": counts.count,
+        "negative": counts.negative,
+        "neutral": counts.neutral,
+        "positive": counts.positive,
+        "negative_share": counts.negative_share,
+        "polarity_mean": counts.polarity_mean,
+        "polarity_variance": counts.polarity_variance,
+    }
