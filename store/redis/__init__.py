@@ -1,0 +1,1 @@
+"""The rolling windows in Redis: minute buckets, guards and marks, a function of the history."""
