@@ -18,7 +18,7 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from domain.alert import Severity
-from service.durations import Duration
+from service.durations import Duration, format_duration
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
@@ -57,16 +57,14 @@ def _parts(url: str) -> None:
         raise ValueError("is not a well-formed URL (a password with / ? # @ : % must be percent-encoded)") from None
 
 
-def _webhook_url(value: str) -> str:
+def _webhook_url(value: SecretStr) -> SecretStr:
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(value.get_secret_value())
         well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         well_formed = False
-    if not well_formed:
-        raise ValueError("must be a URL that starts with http:// or https:// and names a host")
-    if "@" in parts.netloc:
-        raise ValueError("must not hold a user or password: the receiver knows us by the signature")
+    if not well_formed or "@" in parts.netloc or parts.fragment:
+        raise ValueError("must be http(s)://host… without user, password or fragment")
     return value
 
 
@@ -81,9 +79,18 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _whole_minutes(value: timedelta) -> timedelta:
+    if value % timedelta(minutes=1):
+        raise ValueError("must be whole minutes")
+    return value
+
+
 Topic = Annotated[str, Field(pattern=_TOPIC)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Positive = Annotated[Duration, Field(gt=timedelta(0))]
+Minutes = Annotated[Duration, AfterValidator(_whole_minutes), Field(ge=timedelta(minutes=1))]
+MinutesOrNone = Annotated[Duration, AfterValidator(_whole_minutes)]
+Pattern = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -115,6 +122,10 @@ class Kafka(Section):
         default=None, description="PEM file of our certificate, where brokers ask for one."
     )
     ssl_key_file: Path | None = Field(default=None, description="PEM file of our certificate's private key.")
+    ssl_key_password: SecretStr | None = Field(default=None, description="The private key's password, if it has one.")
+    ssl_check_hostname: bool = Field(
+        default=True, description="Whether a broker's certificate must be for the host name that we connect to."
+    )
     news_topic: Topic = Field(default="news", description="Topic of news items.")
     comments_topic: Topic = Field(default="comments", description="Topic of comments.")
     scored_topic: Topic = Field(
@@ -161,13 +172,30 @@ class Postgres(Section):
         description="postgresql://user:password@host:5432/database?sslmode=verify-full. "
         "Without it `up` runs its own PostgreSQL.",
     )
-    connect_timeout: Positive = Field(default=timedelta(seconds=10), description="How long connecting may take.")
-    statement_timeout: Positive = Field(default=timedelta(seconds=30), description="How long one statement may take.")
+    connect_timeout: Positive = Field(default=timedelta(seconds=5), description="How long connecting may take.")
+    statement_timeout: Positive = Field(default=timedelta(seconds=60), description="How long one statement may take.")
+    lock_timeout: Positive = Field(
+        default=timedelta(seconds=25),
+        description="How long a statement waits for rows that another process holds; longer than "
+        "postgres.idle_in_transaction_timeout.",
+    )
     idle_in_transaction_timeout: Positive = Field(
-        default=timedelta(seconds=60),
+        default=timedelta(seconds=10),
         description="After how long the server ends a session that holds a transaction open and does nothing "
         "(a frozen worker), so that its successor can go on.",
     )
+    keepalive: Positive = Field(
+        default=timedelta(seconds=20), description="How long a peer that vanished from the network goes unnoticed."
+    )
+
+    @model_validator(mode="after")
+    def _lock_outlasts_idle(self) -> Self:
+        if self.lock_timeout <= self.idle_in_transaction_timeout:
+            raise ValueError(
+                f"postgres.lock_timeout ({format_duration(self.lock_timeout)}) must be longer than "
+                f"postgres.idle_in_transaction_timeout ({format_duration(self.idle_in_transaction_timeout)})"
+            )
+        return self
 
 
 class Redis(Section):
@@ -180,21 +208,24 @@ class Redis(Section):
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
         default="groundswell", description="Start of the names of all our keys."
     )
+    connect_timeout: Positive = Field(default=timedelta(seconds=5), description="How long connecting may take.")
+    command_timeout: Positive = Field(default=timedelta(seconds=20), description="How long one command may take.")
 
 
 class Model(Section):
     """The classifier."""
 
-    ref: str | None = Field(
-        default=None,
-        description="Folder of the model (Hugging Face layout) or a hub id. Without it the model that ships.",
+    ref: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="A model folder, or the name of a model that ships. Without it the default one."
     )
-    device: str = Field(default="auto", description="auto, cpu, or a torch device such as cuda or cuda:1.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto takes a GPU where torch is installed and sees one."
+    )
     streams: int | None = Field(
         default=None,
         ge=1,
         le=256,
-        description="Inference streams side by side; without it one for each processor core.",
+        description="Inferences side by side on a processor; without it one for each core.",
     )
 
 
@@ -261,16 +292,16 @@ class EventTime(Section):
     )
 
 
-class SurgeRule(Section):
+class Rule(Section):
     """A surge of negative documents on one subject against what its baseline leads to expect."""
 
     name: Name = Field(description="Names the rule in alerts and metrics.")
     severity: Severity = Field(default=Severity.WARNING, description="How urgent its alerts are.")
-    window: Positive = Field(default=timedelta(minutes=15), description="The span that is compared with the baseline.")
-    baseline: Positive = Field(
+    window: Minutes = Field(default=timedelta(minutes=15), description="The span that is compared with the baseline.")
+    baseline: Minutes = Field(
         default=timedelta(hours=24), description="The span before the window that says what to expect."
     )
-    min_baseline: Positive = Field(
+    min_baseline: Minutes = Field(
         default=timedelta(hours=1), description="How much of the baseline must have been observed; with less, no alert."
     )
     height: float = Field(
@@ -278,19 +309,47 @@ class SurgeRule(Section):
     )
     min_count: int = Field(default=10, ge=1, description="Fewest negative documents in the window.")
     min_publishers: int = Field(default=3, ge=1, description="Fewest publishers of negative documents in the window.")
-    min_share: float = Field(default=0.3, ge=0, le=1, description="Smallest share of negative documents in the window.")
-    resolve_after: Duration = Field(
-        default=timedelta(minutes=15), description="How long the condition must be false before the alert resolves."
+    min_share: float = Field(default=0.5, ge=0, le=1, description="Smallest share of negative documents in the window.")
+    hold_for: MinutesOrNone = Field(
+        default=timedelta(minutes=1), description="How long the condition must have held before the alert fires."
     )
+    resolve_after: MinutesOrNone = Field(
+        default=timedelta(minutes=5), description="How long the condition must be false before the alert resolves."
+    )
+    subjects: tuple[Pattern, ...] = Field(
+        default=("*",), min_length=1, description="Which subjects it watches: patterns such as topic:* or entity:AAPL."
+    )
+    except_subjects: tuple[Pattern, ...] = Field(default=(), description="Which of them it does not.")
+    receivers: tuple[Name, ...] | None = Field(
+        default=None, description="Names of the receivers that are told; without it all of them."
+    )
+
+    @model_validator(mode="after")
+    def _baseline_holds_its_minimum(self) -> Self:
+        if self.min_baseline > self.baseline:
+            raise ValueError(
+                f"min_baseline ({format_duration(self.min_baseline)}) must be at most baseline "
+                f"({format_duration(self.baseline)})"
+            )
+        return self
 
 
 class Receiver(Section):
     """Someone whose webhook is called when an alert fires and when it resolves."""
 
     name: Name = Field(description="Names the receiver in deliveries and metrics.")
-    url: Annotated[str, AfterValidator(_webhook_url)] = Field(description="Where to POST, http:// or https://.")
+    url: Annotated[SecretStr, AfterValidator(_webhook_url)] = Field(
+        description="Where to POST, http:// or https://. Kept secret: such addresses often are the key."
+    )
     secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = Field(
         description="whsec_ and the base64 of 24 to 64 random bytes: signs the webhook (Standard Webhooks)."
+    )
+    timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(minutes=2))] = Field(
+        default=timedelta(seconds=15), description="For a whole attempt, from 1 s to 2 minutes."
+    )
+    headers: dict[str, SecretStr] = Field(default={}, description="Sent with every request, such as Authorization.")
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust instead of the system's."
     )
 
 

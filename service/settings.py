@@ -33,7 +33,7 @@ from service.sections import (
     Receiver,
     Record,
     Redis,
-    SurgeRule,
+    Rule,
     Windows,
     default_data_dir,
 )
@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     record: Record = Record()
     windows: Windows = Windows()
     event_time: EventTime = EventTime()
-    rules: tuple[SurgeRule, ...] = Field(
-        default=(SurgeRule(name="surge"),), description="What alerts are raised for: a list of surge rules."
+    rules: tuple[Rule, ...] = Field(
+        default=(Rule(name="surge"),), min_length=1, description="What alerts are raised for: a list of surge rules."
     )
     receivers: tuple[Receiver, ...] = Field(default=(), description="Whose webhooks are called: a list of receivers.")
     http: Http = Http()
@@ -90,23 +90,25 @@ class Settings(BaseSettings):
                 f"event_time.lateness ({format_duration(self.event_time.lateness)}): a document dated further ahead "
                 "than that would make others late"
             )
+        if not self.rules:
+            raise ValueError("rules must hold at least one rule; leave the key out for the default one")
         for index, rule in enumerate(self.rules):
-            if rule.window.total_seconds() % 60 or rule.baseline.total_seconds() % 60:
-                raise ValueError(f"rules[{index}].window and rules[{index}].baseline must be whole minutes")
-            if rule.min_baseline > rule.baseline:
-                raise ValueError(
-                    f"rules[{index}].min_baseline ({format_duration(rule.min_baseline)}) must be at most "
-                    f"rules[{index}].baseline ({format_duration(rule.baseline)})"
-                )
             if rule.window + rule.baseline > self.windows.retention:
                 raise ValueError(
                     f"rules[{index}].baseline ({format_duration(rule.baseline)}) and rules[{index}].window "
                     f"({format_duration(rule.window)}) together must be at most windows.retention "
                     f"({format_duration(self.windows.retention)})"
                 )
+        names = {receiver.name for receiver in self.receivers}
+        for index, rule in enumerate(self.rules):
+            if unknown := [name for name in rule.receivers or () if name not in names]:
+                raise ValueError(
+                    f"rules[{index}].receivers names {', '.join(unknown)}, but receivers has "
+                    f"{', '.join(sorted(names)) or 'none'}"
+                )
         for key, items in (("rules", self.rules), ("receivers", self.receivers)):
-            names = [item.name for item in items]
-            if twice := sorted({name for name in names if names.count(name) > 1}):
+            given = [item.name for item in items]
+            if twice := sorted({name for name in given if given.count(name) > 1}):
                 raise ValueError(f"{key}[].name must be unique, {', '.join(twice)} stands there more than once")
         return self
 

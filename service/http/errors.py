@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from domain.errors import GroundswellError, InvalidInput, PermanentError, TemporaryError
+from stream.publish import Refusal, Refused
 
 _log = logging.getLogger(__name__)
 
@@ -42,15 +43,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "A server behind the API can't answer now; try again after `Retry-After`."},
 }
 """What every route may answer, for OpenAPI."""
-
-
-class DocumentsRefused(InvalidInput):
-    """Some of the documents sent are not valid; none was published."""
-
-    def __init__(self, errors: Sequence[FieldError], count: int) -> None:
-        wrong = len({error.index for error in errors})
-        super().__init__("documents_refused", f"{wrong} of {count} documents are not valid; none was accepted")
-        self.errors = tuple(errors)
 
 
 class TooLarge(InvalidInput):
@@ -98,8 +90,8 @@ def _field_error(item: dict[str, Any]) -> FieldError:
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     match error:
-        case DocumentsRefused():
-            return problem(422, str(error), error.errors)
+        case Refused():
+            return problem(422, str(error), [_refusal(refusal) for refusal in error.refusals])
         case TooLarge():
             return problem(413, str(error))
         case InvalidInput():
@@ -111,6 +103,12 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
             _log.error("%s %s: %s", request.method, request.url.path, error)
             return problem(500, str(error))
     return await _unexpected(request, error)
+
+
+def _refusal(refusal: Refusal) -> FieldError:
+    return FieldError(
+        parameter=f"[{refusal.index}]", index=refusal.index, reason=refusal.reason, message=refusal.message
+    )
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -9,19 +9,19 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, Request
 
-from domain.document import Document, Kind
+from domain.document import Document
 from domain.ports import HistoryReader, Telemetry, WindowReader
 
 
 class Publisher(Protocol):
     """Puts documents on Kafka after the same validation as the classify stage's. Blocking."""
 
-    def publish(self, items: Sequence[tuple[Kind, Mapping[str, Any]]]) -> Sequence[Document]:
-        """Documents by kind, in the fields of a message on the source topics. Returns them as they will be read, in
+    def publish(self, items: Sequence[Mapping[str, Any]]) -> Sequence[Document]:
+        """Items are the fields of a message on the source topics, and `kind`. Returns them as they will be read, in
         order, once Kafka has acknowledged all of them.
 
-        Raises service.http.errors.DocumentsRefused, publishing none, when any is not valid; TemporaryError when Kafka
-        does not take them.
+        Raises stream.publish.Refused, publishing none, when any is not valid; TemporaryError when Kafka does not take
+        them.
         """
         ...
 

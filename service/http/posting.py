@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 
 from domain.document import Kind
 from domain.errors import InvalidInput
-from service.http.errors import PROBLEMS, DocumentsRefused, FieldError, Problem, TooLarge
+from service.http.errors import PROBLEMS, Problem, TooLarge
 from service.http.parts import GivenParts
+from stream.publish import Refusal, Refused
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
 
@@ -96,7 +97,7 @@ async def _bounded_body(request: Request, parts: GivenParts) -> bytes:
     responses={413: {"model": Problem, "description": "The body is too large, or holds too many documents."}},
 )
 async def post_documents(parts: GivenParts, body: Annotated[bytes, Depends(_bounded_body)]) -> Accepted:
-    """All of them or none: when one is not valid, `errors` names each by its index, field and reason, and none is
+    """All of them or none: when one is not valid, `errors` names each by its index and reason, and none is
     accepted. 202 means that Kafka has acknowledged all; they are classified and counted soon after."""
     items = _items(body, parts.policy.max_documents)
     documents = await run_in_threadpool(parts.publisher.publish, items)
@@ -106,7 +107,7 @@ async def post_documents(parts: GivenParts, body: Annotated[bytes, Depends(_boun
     )
 
 
-def _items(body: bytes, limit: int) -> list[tuple[Kind, Mapping[str, Any]]]:
+def _items(body: bytes, limit: int) -> list[Mapping[str, Any]]:
     try:
         content = json.loads(body)
     except ValueError as error:
@@ -118,15 +119,7 @@ def _items(body: bytes, limit: int) -> list[tuple[Kind, Mapping[str, Any]]]:
         raise InvalidInput("no_documents", "the body must hold a document, or a list of at least one")
     if len(items) > limit:
         raise TooLarge(f"at most {limit} documents at once (http.max_documents), got {len(items)}")
-    errors = [found for index, item in enumerate(items) if (found := _malformed(index, item))]
-    if errors:
-        raise DocumentsRefused(errors, len(items))
-    return [(Kind(item.get("kind", Kind.NEWS)), {k: v for k, v in item.items() if k != "kind"}) for item in items]
-
-
-def _malformed(index: int, item: object) -> FieldError | None:
-    if not isinstance(item, dict):
-        return FieldError(index=index, parameter="", reason="not_an_object", message="a document must be an object")
-    if item.get("kind", Kind.NEWS) not in set(Kind):
-        return FieldError(index=index, parameter="kind", reason="bad_kind", message=f"must be {' or '.join(Kind)}")
-    return None
+    if wrong := [index for index, item in enumerate(items) if not isinstance(item, dict)]:
+        message = "a document must be a JSON object with its text"
+        raise Refused([Refusal(index=i, reason="not_an_object", message=message) for i in wrong], len(items))
+    return items

@@ -1,0 +1,77 @@
+"""The command line: global options, and errors as one readable line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from domain.errors import GroundswellError
+
+if TYPE_CHECKING:
+    from service.settings import Loaded
+
+app = typer.Typer(
+    name="groundswell",
+    help="Watch what the financial world is saying, and tell a risk team when it turns.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Invocation:
+    """The global options of one call of the command."""
+
+    def __init__(self, *, config: Path | None, debug: bool) -> None:
+        self.config = config
+        self.debug = debug
+
+    def load(self, **overrides: Any) -> Loaded:
+        """The settings, with values of the command line over them: `load(http__port=1)` is `http.port`; None: not
+        given."""
+        from service.settings import load
+
+        given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
+        return load(self.config, overrides=given)
+
+
+@app.callback(epilog="Example: `groundswell --config /etc/groundswell.yml up`")
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The settings file. Without it: $GROUNDSWELL_CONFIG, then groundswell.yml in the working folder."
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = False,
+) -> None:
+    context.obj = Invocation(config=config, debug=debug)
+
+
+def main() -> None:
+    """Run the command and exit: 0 when all went well, 2 when it was called wrongly, 130 after Ctrl-C, else 1."""
+    try:
+        app()
+    except GroundswellError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        _fail(f"{type(error).__name__}: {error} (a bug; `groundswell --debug …` shows where)")
+
+
+def _fail(message: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(f"groundswell: {message}", file=sys.stderr)
+    sys.exit(1)
