@@ -1,1 +1,1 @@
-"""Alembic: the database schema, one file per revision."""
+"""Alembic migrations: forward only, each a list of plain statements frozen when it was released."""
