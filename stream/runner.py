@@ -1,11 +1,71 @@
-"""Running a stage as a process: until a signal, or until it can't go on."""
+"""Running stages as a process: until a signal, or until one of them can't go on."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+
 from stream.intake import Intake
 
+log = logging.getLogger(__name__)
 
-def run(intake: Intake, *, grace: float = 20.0) -> int:
-    """Run until SIGTERM or SIGINT, then finish what is in flight within `grace` seconds. Returns the exit code: 0 after
-    a signal, 1 when it could not go on (the reason is logged). Call it from the main thread."""
-    raise NotImplementedError
+STOPPED = 0
+"""Exit code after SIGTERM or SIGINT."""
+FAILED = 1
+"""Exit code when a stage could not go on; the supervisor starts the process again."""
+
+
+def run(*intakes: Intake, grace: float = 20.0) -> int:
+    """Run until SIGTERM or SIGINT, or until an intake fails (it has logged why). Returns the exit code.
+
+    What is in flight is finished first; if that takes more than `grace` seconds the process ends there and then, with
+    the same exit code: what was not committed is read again. Call it from the main thread.
+    """
+    return asyncio.run(serve(*intakes, grace=grace))
+
+
+async def serve(*intakes: Intake, grace: float = 20.0) -> int:
+    """The same on a running event loop."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    waits: list[asyncio.Future[object]] = [asyncio.ensure_future(stopping.wait())]
+    code = STOPPED
+    try:
+        for intake in intakes:
+            starting = asyncio.ensure_future(intake.start())
+            await asyncio.wait([starting, waits[0]], return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                break
+            starting.result()
+            waits.append(asyncio.ensure_future(intake.wait()))
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if waits[0] not in done:
+            code = FAILED
+    except Exception:
+        log.exception("the start failed")
+        code = FAILED
+    deadline = _end_at_the_latest(grace, code)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, *(intake.stop() for intake in intakes), return_exceptions=True)
+    deadline.cancel()
+    return code
+
+
+def _end_at_the_latest(grace: float, code: int) -> threading.Timer:
+    def end() -> None:
+        log.warning("the shutdown took more than %.0f s: ending now, what was not committed is read again", grace)
+        sys.stderr.flush()
+        os._exit(code)
+
+    timer = threading.Timer(grace, end)
+    timer.daemon = True
+    timer.start()
+    return timer
