@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
+
+import httpx
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 the prefix that Standard Webhooks gives symmetric secrets
 SECRET_BYTES = range(24, 65)
@@ -62,21 +63,18 @@ class Receiver:
             raise ValueError(f"receiver {self.name!r}: {field_name} {must}")
 
 
-def _is_web_address(url: str) -> bool:
+def _is_web_address(text: str) -> bool:
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
         return False
     return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and port != 0
-        and "@" not in parts.netloc
-        and not parts.fragment
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
+        url.scheme in ("http", "https")
+        and bool(url.host)
+        and not url.userinfo
+        and not url.fragment
+        and text.isprintable()
+        and " " not in text
     )
 
 
