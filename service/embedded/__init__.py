@@ -2,8 +2,9 @@
 
 from service.embedded.cluster import Addresses, EmbeddedServers
 from service.embedded.errors import DataFolderInUse, KafkaUnavailable, NotOurFolder, ServerFailed
-from service.embedded.folder import default_data_dir, reset
+from service.embedded.folder import reset
 from service.embedded.kafka import KafkaAddress
+from service.embedded.memory_kafka import MemoryKafka
 from service.embedded.server import EmbeddedServer
 
 __all__ = [
@@ -13,8 +14,8 @@ __all__ = [
     "EmbeddedServers",
     "KafkaAddress",
     "KafkaUnavailable",
+    "MemoryKafka",
     "NotOurFolder",
     "ServerFailed",
-    "default_data_dir",
     "reset",
 ]

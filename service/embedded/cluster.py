@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from domain.errors import PermanentError
-from service.embedded.folder import DataFolder, default_data_dir
+from service.embedded.folder import DataFolder
 from service.embedded.kafka import KafkaAddress, KafkaServer
 from service.embedded.postgres import PostgresServer
 from service.embedded.server import EmbeddedServer, Progress
@@ -38,7 +38,7 @@ class EmbeddedServers:
 
     def __init__(
         self,
-        data_dir: Path | None = None,
+        data_dir: Path,
         *,
         kafka: bool = True,
         postgres: bool = True,
@@ -51,7 +51,7 @@ class EmbeddedServers:
     ) -> None:
         if sys.platform != "linux":
             raise PermanentError("embedded servers run on Linux only: give the addresses of servers that run already")
-        self._folder = DataFolder(data_dir or default_data_dir())
+        self._folder = DataFolder(data_dir)
         self._wanted = (kafka, postgres, redis)
         self._on_progress = on_progress
         self._start_timeout = start_timeout

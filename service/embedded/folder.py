@@ -12,8 +12,6 @@ import socket
 from pathlib import Path
 from typing import Self
 
-import platformdirs
-
 from service.embedded.errors import DataFolderInUse, NotOurFolder
 
 MARKER = ".groundswell"
@@ -22,11 +20,6 @@ _PORTS = "ports.json"
 
 # Below the range that Linux hands out to outgoing connections (32768 and up), so that none is taken between two starts.
 _PORT_RANGE = range(20_000, 32_000)
-
-
-def default_data_dir() -> Path:
-    """Where data lie unless told otherwise: the user's data folder."""
-    return platformdirs.user_data_path("groundswell")
 
 
 class DataFolder:

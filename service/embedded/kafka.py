@@ -74,8 +74,8 @@ class KafkaAddress:
     bootstrap_servers: str
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
 
 
 class KafkaServer(EmbeddedServer):
@@ -107,8 +107,8 @@ class KafkaServer(EmbeddedServer):
             bootstrap_servers=bootstrap_servers,
             security_protocol="SASL_PLAINTEXT",
             sasl_mechanism="PLAIN",
-            username=USER,
-            password=password(self.folder / "password"),
+            sasl_username=USER,
+            sasl_password=password(self.folder / "password"),
         )
 
     def assign_ports(self) -> None:
@@ -143,8 +143,8 @@ class KafkaServer(EmbeddedServer):
         if address.sasl_mechanism is not None:
             settings |= {
                 "sasl.mechanism": address.sasl_mechanism,
-                "sasl.username": address.username,
-                "sasl.password": address.password,
+                "sasl.username": address.sasl_username,
+                "sasl.password": address.sasl_password,
             }
         try:
             found = AdminClient(settings).list_topics(timeout=2)

@@ -32,7 +32,7 @@ class Command:
     """What the kernel sends to the program when we die."""
 
 
-def spawn(command: Command, output: BinaryIO, *, keep_open: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def spawn(command: Command, output: BinaryIO | None, *, keep_open: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a program that stays. It gets a session of its own, so that a Ctrl-C reaches us alone and we decide in
     which order things end.
 
@@ -59,7 +59,7 @@ def wheel_folder(package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _popen(command: Command, output: BinaryIO, keep_open: Sequence[int]) -> subprocess.Popen[bytes]:
+def _popen(command: Command, output: BinaryIO | None, keep_open: Sequence[int]) -> subprocess.Popen[bytes]:
     account = "-" if command.account is None else "{}:{}".format(*command.account)
     launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(command.death_signal)), account]
     return subprocess.Popen(

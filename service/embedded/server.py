@@ -9,17 +9,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from signal import SIGTERM, Signals
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 
 import psutil
 
 from service.embedded.errors import ServerFailed
 from service.embedded.folder import DataFolder, private_folder, write_private
+from service.embedded.logfile import open_log, tail
 from service.embedded.process import Command, run, spawn
 
 Progress = Callable[[str], None]
 
-_LOG_BYTES = 8 * 1024 * 1024
 _PREDECESSOR_SECONDS = 10.0
 
 
@@ -86,7 +86,7 @@ class EmbeddedServer(ABC):
         """
         lock = self._succeed_predecessor()
         try:
-            with self._open_log() as log:
+            with open_log(self.log) as log:
                 self._process = spawn(self.command(), log, keep_open=(lock,))
             write_private(self.folder / "pid", f"{self._process.pid} {_started_at(self._process.pid)}")
         finally:
@@ -100,11 +100,11 @@ class EmbeddedServer(ABC):
             lacking = self.check_ready()
             # Looked at afterwards: what answered may be another program that has the port.
             if self.poll() is not None:
-                raise ServerFailed(f"{self.title} ended with status {self.poll()}.{self.log_tail()}")
+                raise ServerFailed(f"{self.title} ended with status {self.poll()}. {tail(self.log)}")
             if lacking is None:
                 return
             if time.monotonic() > deadline:
-                raise ServerFailed(f"{self.title} was not ready after {timeout:.0f} s ({lacking}).{self.log_tail()}")
+                raise ServerFailed(f"{self.title} was not ready after {timeout:.0f} s ({lacking}). {tail(self.log)}")
             time.sleep(0.05)
 
     def signal(self, signal: Signals) -> None:
@@ -135,27 +135,14 @@ class EmbeddedServer(ABC):
             self._process.kill()
             self._process.wait()
 
-    def log_tail(self, lines: int = 12) -> str:
-        """The end of its log, for an error text."""
-        try:
-            tail = self.log.read_text(errors="replace").splitlines()[-lines:]
-        except FileNotFoundError:
-            tail = []
-        return f" The end of {self.log}:\n" + "\n".join(f"  {line}" for line in tail)
-
     # --- for subclasses ---
 
     def run_tool(self, command: Command, purpose: str) -> None:
         """Run one of the server's tools to its end. Raises ServerFailed when it fails."""
-        with self._open_log() as log:
+        with open_log(self.log) as log:
             status = run(command, log)
         if status != 0:
-            raise ServerFailed(f"{purpose} failed with status {status}.{self.log_tail()}")
-
-    def _open_log(self) -> BinaryIO:
-        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        return self.log.open("ab")
+            raise ServerFailed(f"{purpose} failed with status {status}. {tail(self.log)}")
 
     def _succeed_predecessor(self) -> int:
         """Take the lock that the server's last process holds while it lives, in any of its children."""
