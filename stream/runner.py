@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 from stream.intake import Intake
 
@@ -34,17 +35,17 @@ async def serve(*intakes: Intake, grace: float = 20.0) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    waits: list[asyncio.Future[object]] = [asyncio.ensure_future(stopping.wait())]
+    waits: list[asyncio.Task[Any]] = [loop.create_task(stopping.wait())]
     code = STOPPED
     try:
         for intake in intakes:
-            starting = asyncio.ensure_future(intake.start())
+            starting = loop.create_task(intake.start())
             await asyncio.wait([starting, waits[0]], return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()
                 break
             starting.result()
-            waits.append(asyncio.ensure_future(intake.wait()))
+            waits.append(loop.create_task(intake.wait()))
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if waits[0] not in done:
             code = FAILED
