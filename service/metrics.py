@@ -163,11 +163,7 @@ class PrometheusTelemetry:
 
     def render(self) -> bytes:
         """All metrics in Prometheus's text format (CONTENT_TYPE): of all processes in multiprocess mode."""
-        registry = self._registry
-        if self._directory is not None:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(self._registry) if self._directory is None else render_shared(self._directory)
 
     def _gauge(self, name: str) -> Gauge:
         # Made when first set: a gauge without labels would be exported as 0 from the start, and unknown is not zero.
@@ -178,6 +174,13 @@ class PrometheusTelemetry:
                     PREFIX + name, spec.help, spec.labels, registry=self._registry, multiprocess_mode=spec.merge
                 )
             return self._gauges[name]
+
+
+def render_shared(directory: Path) -> bytes:
+    """The metrics that several processes write into one folder."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
 
 
 def forget_process(pid: int, directory: Path) -> None:

@@ -370,8 +370,8 @@ class Metrics(Section):
     """/livez, /readyz and /metrics of worker and watch processes (serve shows them on its own port)."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
-    port: Port | None = Field(
-        default=None, description="Port to listen on, one process each; without it worker and watch listen nowhere."
+    port: int = Field(
+        default=0, ge=0, le=65535, description="Port to listen on, another for each process; 0: listen nowhere."
     )
 
 

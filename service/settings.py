@@ -6,11 +6,12 @@ that reads the environment.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.discovery import running_servers
 from service.durations import format_duration
 from service.problems import SettingsError, describe, unknown_variable
 from service.sections import (
@@ -41,6 +43,9 @@ from service.sections import (
 ENV_PREFIX = "GROUNDSWELL_"
 CONFIG_VARIABLE = "GROUNDSWELL_CONFIG"
 DEFAULT_FILE = Path("groundswell.yml")
+
+ADDRESSES = {"kafka": "bootstrap_servers", "postgres": "dsn", "redis": "url"}
+"""The setting of each section that says where its server is."""
 
 Tree = dict[str, Any]
 """Settings as nested dictionaries of what was written, before validation."""
@@ -143,16 +148,24 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     file: Path | None
+    written: Tree = field(repr=False)
+    """What was written, all layers merged, before validation."""
+
+    def over(self, values: Mapping[str, object], origin: str) -> Loaded:
+        """The same with these values, by dotted key, over them. Raises SettingsError."""
+        tree, origins = copy.deepcopy(self.written), dict(self.origins)
+        _lay_over(tree, _nest(values), origin, origins)
+        return _validated(tree, origins, self.file, [])
 
 
 def all_settings() -> Iterator[Setting]:
     """Every setting, in the order of the file."""
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            for inner, inner_field in field.annotation.model_fields.items():
+    for name, info in Settings.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            for inner, inner_field in info.annotation.model_fields.items():
                 yield Setting(path=(name, inner), field=inner_field)
         else:
-            yield Setting(path=(name,), field=field)
+            yield Setting(path=(name,), field=info)
 
 
 def load(
@@ -160,19 +173,19 @@ def load(
     *,
     environment: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
-    discovered: Mapping[str, object] | None = None,
+    find_running: bool = True,
 ) -> Loaded:
     """Read, merge and validate the settings.
 
     `config`: the file; without it GROUNDSWELL_CONFIG, then `groundswell.yml` in the working folder if there is one.
-    `overrides`: values by dotted key that the command line gives, over everything else. `discovered`: addresses of
-    servers found running, under everything but the defaults. Raises SettingsError naming every key that is wrong.
+    `overrides`: values by dotted key that the command line gives, over everything else. `find_running`: for a server
+    that has no address, take the one that `up` or `demo` runs on the data folder. Raises SettingsError naming every
+    key that is wrong.
     """
     environment = os.environ if environment is None else environment
     file = _choose_file(config, environment)
     problems: list[str] = []
     layers = [
-        ("running servers", _nest(discovered or {})),
         (str(file), _read_file(file) if file else {}),
         ("environment", _read_environment(environment, problems)),
         ("command line", _nest(overrides or {})),
@@ -181,14 +194,21 @@ def load(
     origins: dict[str, str] = {}
     for origin, layer in layers:
         _lay_over(tree, layer, origin, origins)
-    try:
-        settings = Settings.model_validate(tree)
-    except ValidationError as error:
-        problems += [describe(problem, tree, origins, Settings, ENV_PREFIX) for problem in error.errors()]
-        raise SettingsError(problems) from None
-    if problems:
-        raise SettingsError(problems)
-    return Loaded(settings=settings, origins=origins, file=file)
+    if find_running:
+        _fill_in_running(tree, origins)
+    return _validated(tree, origins, file, problems)
+
+
+def child_environment(loaded: Loaded, *, metrics: Path) -> dict[str, str]:
+    """Our environment for a child that reads the same file and shares its metrics in a folder, with every setting that
+    neither file nor environment gave."""
+    given_here = {"environment", str(loaded.file)}
+    ours = {
+        setting.variable: _as_variable(_get(loaded.written, setting.path))
+        for setting in all_settings()
+        if loaded.origins.get(setting.key, "environment") not in given_here
+    }
+    return {**os.environ, **ours, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
 
 
 def metrics_directory(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -196,6 +216,17 @@ def metrics_directory(environment: Mapping[str, str] | None = None) -> Path | No
     supervisor sets for its children); None when this process measures for itself alone."""
     folder = (os.environ if environment is None else environment).get("PROMETHEUS_MULTIPROC_DIR")
     return Path(folder) if folder else None
+
+
+def _validated(tree: Tree, origins: dict[str, str], file: Path | None, problems: list[str]) -> Loaded:
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        problems = problems + [describe(problem, tree, origins, Settings, ENV_PREFIX) for problem in error.errors()]
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return Loaded(settings=settings, origins=origins, file=file, written=tree)
 
 
 def _choose_file(config: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -258,11 +289,30 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tr
     return tree
 
 
+def _fill_in_running(tree: Tree, origins: dict[str, str]) -> None:
+    running = running_servers(Path(str(tree.get("data_dir") or default_data_dir())))
+    for section, address in ADDRESSES.items():
+        given = tree.get(section)
+        if running.get(f"{section}.{address}") and not (isinstance(given, dict) and given.get(address)):
+            ours = {key: value for key, value in running.items() if key.startswith(f"{section}.")}
+            _lay_over(tree, _nest(ours), "running servers", origins)
+
+
 def _nest(values: Mapping[str, object]) -> Tree:
     tree: Tree = {}
     for key, value in values.items():
         _put(tree, tuple(key.split(".")), value)
     return tree
+
+
+def _get(tree: Tree, path: tuple[str, ...]) -> object:
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def _as_variable(value: object) -> str:
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
 def _put(tree: Tree, path: tuple[str, ...], value: object) -> None:

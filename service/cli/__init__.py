@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from service.cli.app import main
+from service.cli.app import app, main
 
-__all__ = ["main"]
+# In the order of --help.
+# isort: off
+from service.cli import run as run
+from service.cli import feed as feed
+from service.cli import classify as classify
+from service.cli import topics as topics
+from service.cli import db as db
+from service.cli import dead_letters as dead_letters
+from service.cli import inspect as inspect
+
+# isort: on
+
+__all__ = ["app", "main"]

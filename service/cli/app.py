@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -32,16 +32,15 @@ class Invocation:
         self.config = config
         self.debug = debug
 
-    def load(self, **overrides: Any) -> Loaded:
-        """The settings, with values of the command line over them: `load(http__port=1)` is `http.port`; None: not
-        given."""
+    def load(self, *, find_running: bool = True, **overrides: Any) -> Loaded:
+        """The settings, with values of the command line over them: `http__port=1` is `http.port`; None: not given."""
         from service.settings import load
 
         given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
-        return load(self.config, overrides=given)
+        return load(self.config, overrides=given, find_running=find_running)
 
 
-@app.callback(epilog="Example: `groundswell --config /etc/groundswell.yml up`")
+@app.callback(epilog="Example: groundswell --config /etc/groundswell.yml up")
 def _options(
     context: typer.Context,
     config: Annotated[
@@ -51,6 +50,12 @@ def _options(
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version.", is_eager=True, callback=lambda wanted: _show_version(wanted)
+        ),
+    ] = False,
 ) -> None:
     context.obj = Invocation(config=config, debug=debug)
 
@@ -75,3 +80,11 @@ def _fail(message: str) -> None:
         traceback.print_exc()
     print(f"groundswell: {message}", file=sys.stderr)
     sys.exit(1)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"groundswell {version('groundswell')}")
+        raise typer.Exit

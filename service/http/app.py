@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from service.http import errors, health, posting, reading
 from service.http.measure import Measured
-from service.http.parts import Parts
+from service.http.parts import Parts, Probes
 
 _DESCRIPTION = """\
 What is said about topics and companies, how negative it is, and the alerts that were raised.
@@ -27,9 +27,19 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     app.state.parts = parts
+    app.state.probes = parts.probes
     app.add_middleware(Measured, telemetry=parts.telemetry)
     errors.install(app)
     app.include_router(health.router, tags=["operations"])
     app.include_router(posting.router, tags=["documents"])
     app.include_router(reading.router, tags=["reading"])
+    return app
+
+
+def create_probe_app(probes: Probes) -> FastAPI:
+    """/livez, /readyz and /metrics alone, for processes that have no other API."""
+    app = FastAPI(title="Groundswell", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.probes = probes
+    errors.install(app)
+    app.include_router(health.router)
     return app

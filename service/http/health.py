@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from domain.errors import GroundswellError
-from service.http.parts import Check, GivenParts
+from service.http.parts import Check, GivenProbes
 from service.metrics import CONTENT_TYPE
 
 router = APIRouter()
@@ -44,18 +44,18 @@ async def livez() -> Alive:
 
 
 @router.get("/readyz", summary="Ready", responses={503: {"model": Ready, "description": "Something is not."}})
-async def readyz(parts: GivenParts) -> JSONResponse:
+async def readyz(probes: GivenProbes) -> JSONResponse:
     """Each dependency, asked just now: 200 when all are ready, else 503."""
-    dependencies = await probe_all(parts.checks, parts.policy.probe_timeout)
+    dependencies = await probe_all(probes.checks, probes.timeout)
     ready = all(dependency.ready for dependency in dependencies)
     content = Ready(ready=ready, dependencies=dependencies)
     return JSONResponse(content.model_dump(mode="json"), status_code=200 if ready else 503)
 
 
 @router.get("/metrics", summary="Metrics", response_class=Response)
-def metrics(parts: GivenParts) -> Response:
+def metrics(probes: GivenProbes) -> Response:
     """Prometheus's text format."""
-    return Response(parts.render_metrics(), media_type=CONTENT_TYPE)
+    return Response(probes.render_metrics(), media_type=CONTENT_TYPE)
 
 
 async def probe_all(checks: Sequence[Check], timeout: float) -> list[DependencyView]:  # noqa: ASYNC109

@@ -36,6 +36,16 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probes:
+    """What operators and orchestrators look at: of every process, not only of the API's."""
+
+    checks: Sequence[Check]
+    render_metrics: Callable[[], bytes]
+    timeout: float = 5.0
+    """Seconds after which a dependency that does not answer counts as not ready."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HttpPolicy:
     """Limits of the API."""
 
@@ -44,8 +54,6 @@ class HttpPolicy:
     max_windows: int = 10_000
     lateness: timedelta = timedelta(minutes=5)
     """What the watermark is computed with."""
-    probe_timeout: float = 5.0
-    """Seconds after which a dependency that does not answer counts as not ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,7 @@ class Parts:
     windows: WindowReader
     publisher: Publisher
     telemetry: Telemetry
-    render_metrics: Callable[[], bytes]
-    checks: Sequence[Check]
+    probes: Probes
     clock: Callable[[], datetime]
     policy: HttpPolicy = field(default_factory=HttpPolicy)
 
@@ -66,5 +73,12 @@ def _parts_of(request: Request) -> Parts:
     return cast("Parts", request.app.state.parts)
 
 
+def _probes_of(request: Request) -> Probes:
+    return cast("Probes", request.app.state.probes)
+
+
 GivenParts = Annotated[Parts, Depends(_parts_of)]
+"""How a route asks for them."""
+
+GivenProbes = Annotated[Probes, Depends(_probes_of)]
 """How a route asks for them."""

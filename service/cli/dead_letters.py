@@ -1,0 +1,133 @@
+"""`groundswell dead-letters`: what could not be processed, why, and sending it back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.app import Invocation, app
+
+if TYPE_CHECKING:
+    from stream.dead_letter_tools import DeadLetters, LetterFilter, StoredLetter
+
+dead_letters = typer.Typer(no_args_is_help=True, help="Look at messages that could not be processed; send them back.")
+app.add_typer(
+    dead_letters, name="dead-letters", rich_help_panel="Operate", epilog="Example: groundswell dead-letters list"
+)
+
+Reason = Annotated[str | None, typer.Option(help="Only of this reason, such as not_json.")]
+Stage = Annotated[str | None, typer.Option(help="Only of this stage: classify or record.")]
+Topic = Annotated[str | None, typer.Option(help="Only from this topic.")]
+Since = Annotated[datetime | None, typer.Option(help="Only those stored since then (UTC).")]
+
+
+@dead_letters.command("list", epilog="Example: groundswell dead-letters list --reason not_json --limit 50")
+def list_letters(
+    context: typer.Context,
+    reason: Reason = None,
+    stage: Stage = None,
+    topic: Topic = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 20,
+) -> None:
+    """The newest dead letters, and how many there are of each reason."""
+    from rich.console import Console
+    from rich.table import Table
+
+    found = _letters(context).recent(_which(reason, stage, topic, since), limit=limit)
+    table = Table("place", "stored at", "from", "stage", "reason", "attempt", "message", box=None)
+    for stored in found.letters:
+        letter = stored.letter
+        table.add_row(
+            stored.place,
+            f"{stored.stored_at:%Y-%m-%dT%H:%M:%SZ}",
+            f"{letter.topic}:{letter.partition}:{letter.offset}",
+            letter.stage,
+            letter.reason,
+            str(letter.attempt),
+            letter.message,
+        )
+    if found.letters:
+        Console(soft_wrap=True, markup=False).print(table)
+    typer.echo(f"{found.total} dead letters" + "".join(f", {n} {name}" for name, n in sorted(found.reasons.items())))
+
+
+@dead_letters.command(epilog="Example: groundswell dead-letters show 0:17")
+def show(
+    context: typer.Context,
+    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `list` shows it.")],
+) -> None:
+    """One dead letter whole: why, its key, its headers and its value."""
+    stored = _letters(context).at(*_place(place))
+    for line in _describe(stored):
+        typer.echo(line)
+
+
+@dead_letters.command(epilog="Example: groundswell dead-letters replay --reason published_at_in_the_future")
+def replay(
+    context: typer.Context,
+    places: Annotated[
+        list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET]…", help="Which; without them all that match.")
+    ] = None,
+    reason: Reason = None,
+    stage: Stage = None,
+    topic: Topic = None,
+    since: Since = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, when nothing else says which.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also those that were replayed before.")] = False,
+) -> None:
+    """Send dead letters back to the topics that they came from, unchanged."""
+    which = _which(reason, stage, topic, since)
+    filtered = any(value is not None for value in (reason, stage, topic, since))
+    if sum((bool(places), filtered, everything)) != 1:
+        raise typer.BadParameter("say which: PARTITION:OFFSET…, or --reason, --stage, --topic, --since, or --all")
+    letters = _letters(context)
+    summary = letters.replay([_place(place) for place in places] if places else which, again=again)
+    typer.echo(f"{summary.replayed} sent back, {summary.skipped} were sent back before")
+
+
+def _letters(context: typer.Context) -> DeadLetters:
+    from service import wiring
+
+    invocation: Invocation = context.obj
+    return wiring.dead_letters(invocation.load().settings)
+
+
+def _which(reason: str | None, stage: str | None, topic: str | None, since: datetime | None) -> LetterFilter:
+    from stream.dead_letter_tools import LetterFilter
+
+    return LetterFilter(reason=reason, stage=stage, topic=topic, since=since.replace(tzinfo=UTC) if since else None)
+
+
+def _place(text: str) -> tuple[int, int]:
+    partition, colon, offset = text.partition(":")
+    if not (colon and partition.isdecimal() and offset.isdecimal()):
+        raise typer.BadParameter(f"a place is written PARTITION:OFFSET, such as 0:17, got {text!r}")
+    return int(partition), int(offset)
+
+
+def _describe(stored: StoredLetter) -> list[str]:
+    letter = stored.letter
+    return [
+        f"place:    {stored.place}, stored at {stored.stored_at:%Y-%m-%dT%H:%M:%SZ}",
+        f"from:     {letter.topic}, partition {letter.partition}, offset {letter.offset}",
+        f"refused:  {letter.at:%Y-%m-%dT%H:%M:%SZ} by {letter.stage}, attempt {letter.attempt}",
+        f"reason:   {letter.reason}",
+        f"message:  {letter.message}",
+        f"key:      {_readable(letter.key)}",
+        *(f"header:   {name}: {_readable(value)}" for name, value in letter.headers),
+        f"value:    {_readable(letter.value)}",
+    ]
+
+
+def _readable(value: bytes | None) -> str:
+    """Text as it is when it can be shown, else as Python would write the bytes."""
+    if value is None:
+        return "null"
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return repr(value)
+    return text if text.isprintable() else repr(value)

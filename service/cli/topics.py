@@ -1,0 +1,69 @@
+"""`groundswell topics`: make the topics, and look at them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.cli.app import Invocation, app
+
+topics = typer.Typer(no_args_is_help=True, help="Make Kafka's topics, and look at them.")
+app.add_typer(topics, name="topics", rich_help_panel="Operate", epilog="Example: groundswell topics create")
+
+
+@topics.command(epilog="Example: groundswell topics create --partitions 8 --replication-factor 3")
+def create(
+    context: typer.Context,
+    partitions: Annotated[int | None, typer.Option(help="Of each topic. Default: kafka.partitions.")] = None,
+    replication_factor: Annotated[
+        int | None, typer.Option(help="Of each partition. Default: kafka.replication_factor.")
+    ] = None,
+) -> None:
+    """Make the topics that are missing, and give more partitions to those that have too few."""
+    from service import wiring
+    from stream.admin import KafkaAdmin
+    from stream.topics import create_topics
+
+    invocation: Invocation = context.obj
+    settings = invocation.load(kafka__partitions=partitions, kafka__replication_factor=replication_factor).settings
+    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
+        for change in create_topics(admin, wiring.topic_plans(settings)):
+            typer.echo(f"{change.topic}: {change.outcome}, {change.partitions} partitions")
+            for difference in change.differs:
+                typer.echo(f"  {difference}")
+
+
+@topics.command(epilog="Example: groundswell topics describe")
+def describe(context: typer.Context) -> None:
+    """Partitions, messages, what matters of their configuration, and how far the stages lag behind."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from service import wiring
+    from stream.admin import KafkaAdmin
+    from stream.topics import describe_topics
+
+    invocation: Invocation = context.obj
+    settings = invocation.load().settings
+    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
+        described = describe_topics(admin, wiring.topic_names(settings), wiring.groups(settings))
+    table = Table("topic", "partitions", "messages", "replicas in sync", "lag", "configuration", box=None)
+    for topic in described:
+        if not topic.exists:
+            table.add_row(topic.name, "missing: make it with `groundswell topics create`")
+            continue
+        in_sync = sum(partition.in_sync for partition in topic.partitions)
+        replicas = sum(partition.replicas for partition in topic.partitions)
+        lags = {lag.group: 0 for lag in topic.lags}
+        for lag in topic.lags:
+            lags[lag.group] += lag.lag
+        table.add_row(
+            topic.name,
+            str(len(topic.partitions)),
+            f"{topic.messages:,}",
+            f"{in_sync} of {replicas}",
+            "\n".join(f"{group}: {lag:,}" for group, lag in lags.items()),
+            "\n".join(f"{name}={value}" for name, value in topic.configs.items()),
+        )
+    Console(soft_wrap=True).print(table)

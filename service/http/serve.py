@@ -1,0 +1,63 @@
+"""Runs an application on a port: the API in the main thread, the probes of other processes beside their work."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from domain.errors import PermanentError
+
+_MOST_REQUESTS = 200
+"""At once; more are answered 503."""
+
+
+def serve(app: FastAPI, *, host: str, port: int) -> None:
+    """Answer requests until SIGTERM or SIGINT; what is under way is finished. Raises PermanentError when the address
+    can't be had."""
+    listener = _listen(host, port)
+    with listener:
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+@contextmanager
+def served(app: FastAPI, *, host: str, port: int) -> Iterator[None]:
+    """Answer requests in a thread of its own until the end of the block."""
+    listener = _listen(host, port)
+    server = uvicorn.Server(_config(app))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="probes", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)
+        listener.close()
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_REQUESTS,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PermanentError(f"can't listen on {host}:{port}: {error.strerror or error}") from error
+    listener.set_inheritable(False)
+    return listener

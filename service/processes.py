@@ -1,0 +1,96 @@
+"""What each process does from its start to its end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from service import log, wiring
+from service.metrics import PrometheusTelemetry
+from service.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+Stage = Literal["classify", "record"]
+
+
+def run_stage(settings: Settings, stage: Stage) -> int:
+    """One stage of the worker, until a signal. Returns the exit code."""
+    from stream.runner import run
+
+    log.set_up(settings.log.level, settings.log.format)
+    telemetry = wiring.telemetry()
+    dependencies = ("kafka",) if stage == "classify" else ("kafka", "postgres", "redis")
+    make = wiring.classify_stage if stage == "classify" else wiring.record_stage
+    with _probed(settings, telemetry, dependencies):
+        return run(make(settings, telemetry))
+
+
+def run_watch(settings: Settings) -> None:
+    """Rules and delivery, each in a thread, until a signal. When one of them fails the other is stopped, and what it
+    raised is raised here."""
+    log.set_up(settings.log.level, settings.log.format)
+    telemetry = wiring.telemetry()
+    parts = {
+        "watcher": wiring.watcher(settings, telemetry).run,
+        "deliverer": wiring.deliverer(settings, telemetry).run,
+    }
+    with _probed(settings, telemetry, ("postgres", "redis")):
+        _run_together(parts)
+
+
+def run_api(settings: Settings) -> None:
+    """The HTTP API, until a signal."""
+    from service.http.app import create_app
+    from service.http.serve import serve
+
+    log.set_up(settings.log.level, settings.log.format)
+    app = create_app(wiring.api_parts(settings, wiring.telemetry()))
+    _log.info("The API answers on http://%s:%d", settings.http.host, settings.http.port)
+    serve(app, host=settings.http.host, port=settings.http.port)
+
+
+def _run_together(parts: Mapping[str, Callable[[threading.Event], None]]) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run(part: Callable[[threading.Event], None]) -> None:
+        try:
+            part(stop)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            stop.set()
+
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Not stop.set(): the handler runs in the thread that may hold the event's lock.
+        signal.signal(number, lambda number, _: signals.append(number))
+    threads = [threading.Thread(target=run, args=(part,), name=name) for name, part in parts.items()]
+    for thread in threads:
+        thread.start()
+    while not signals and not stop.wait(0.2):
+        pass
+    stop.set()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _probed(settings: Settings, telemetry: PrometheusTelemetry, dependencies: Sequence[str]) -> Iterator[None]:
+    """/livez, /readyz and /metrics on the port of the settings, where there is one."""
+    if not settings.metrics.port:
+        yield
+        return
+    from service.http.app import create_probe_app
+    from service.http.serve import served
+
+    app = create_probe_app(wiring.probes(settings, telemetry.render, dependencies))
+    with served(app, host=settings.metrics.host, port=settings.metrics.port):
+        yield

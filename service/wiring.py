@@ -1,0 +1,351 @@
+"""Where the concrete parts are put together. Each function makes one thing out of the settings and other things.
+
+Heavy rooms are imported where they are used, so that a process loads only what it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from domain.document import Kind
+from domain.errors import PermanentError
+from domain.ports import Classifier, Telemetry
+from service.metrics import PrometheusTelemetry
+from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
+
+if TYPE_CHECKING:
+    from alerts.delivery.deliver import Deliverer
+    from alerts.surge import SurgeRule
+    from alerts.watch import Watcher
+    from service.http.parts import Check, Parts, Probes
+    from store.postgres.connection import Postgres
+    from store.postgres.history import PostgresHistory
+    from store.redis.connection import Redis
+    from store.redis.reader import RedisWindowReader, RollUps
+    from store.redis.windows import RedisWindows
+    from stream.dead_letter_tools import DeadLetters
+    from stream.intake import Intake
+    from stream.kafka import KafkaConnection
+    from stream.topics import TopicPlan
+
+
+# --- the servers -----------------------------------------------------------------------------------------------------
+
+
+def kafka_connection(settings: Settings) -> KafkaConnection:
+    """How to reach Kafka. Raises PermanentError when no address is set."""
+    from stream.kafka import KafkaConnection, SaslMechanism, SecurityProtocol
+
+    kafka = settings.kafka
+    return KafkaConnection(
+        bootstrap_servers=_needed("kafka", kafka.bootstrap_servers),
+        security_protocol=SecurityProtocol(kafka.security_protocol),
+        sasl_mechanism=SaslMechanism(kafka.sasl_mechanism or SaslMechanism.PLAIN),
+        username=kafka.sasl_username,
+        password=_plain(kafka.sasl_password),
+        ca_file=kafka.ssl_ca_file,
+        certificate_file=kafka.ssl_cert_file,
+        key_file=kafka.ssl_key_file,
+        key_password=_plain(kafka.ssl_key_password),
+        check_hostname=kafka.ssl_check_hostname,
+    )
+
+
+def postgres_dsn(settings: Settings) -> str:
+    """Where the history is. Raises PermanentError when it is not set."""
+    return _needed("postgres", _plain(settings.postgres.dsn))
+
+
+def postgres(settings: Settings, application_name: str, *, pool_size: int = 4) -> Postgres:
+    """The database of the history."""
+    from store.postgres.connection import Postgres, Timeouts
+
+    section = settings.postgres
+    timeouts = Timeouts(
+        connect=section.connect_timeout.total_seconds(),
+        statement=section.statement_timeout.total_seconds(),
+        lock=section.lock_timeout.total_seconds(),
+        idle_in_transaction=section.idle_in_transaction_timeout.total_seconds(),
+        keepalive=section.keepalive.total_seconds(),
+    )
+    name = f"groundswell-{application_name}"
+    return Postgres(postgres_dsn(settings), application_name=name, timeouts=timeouts, pool_size=pool_size)
+
+
+def redis(settings: Settings, client_name: str) -> Redis:
+    """The server of the windows."""
+    from store.redis.connection import Redis, RedisPolicy
+
+    policy = RedisPolicy(
+        connect_timeout=settings.redis.connect_timeout.total_seconds(),
+        command_timeout=settings.redis.command_timeout.total_seconds(),
+    )
+    url = _needed("redis", _plain(settings.redis.url))
+    return Redis(url, policy=policy, client_name=f"groundswell-{client_name}")
+
+
+def telemetry() -> PrometheusTelemetry:
+    """This process's metrics, shared with others where the supervisor says so."""
+    return PrometheusTelemetry(directory=metrics_directory())
+
+
+# --- topics ----------------------------------------------------------------------------------------------------------
+
+
+def source_topics(settings: Settings) -> dict[Kind, str]:
+    """Where documents come in."""
+    return {Kind.NEWS: settings.kafka.news_topic, Kind.COMMENT: settings.kafka.comments_topic}
+
+
+def topic_names(settings: Settings) -> tuple[str, ...]:
+    """All topics, in the order of the flow."""
+    return (*source_topics(settings).values(), settings.kafka.scored_topic, settings.kafka.dead_letters_topic)
+
+
+def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
+    """The topics as they should be."""
+    from stream.topics import TopicPlan
+
+    kafka = settings.kafka
+    return tuple(
+        TopicPlan(name=name, partitions=kafka.partitions, replication=kafka.replication_factor)
+        for name in topic_names(settings)
+    )
+
+
+def groups(settings: Settings) -> tuple[str, ...]:
+    """The consumer groups of the stages."""
+    return tuple(_group(settings, stage) for stage in ("classify", "record"))
+
+
+def dead_letters(settings: Settings) -> DeadLetters:
+    """The dead-letter topic."""
+    from stream.dead_letter_tools import DeadLetters
+
+    return DeadLetters(kafka_connection(settings), settings.kafka.dead_letters_topic)
+
+
+# --- the worker's stages ---------------------------------------------------------------------------------------------
+
+
+def classifier(settings: Settings) -> Classifier:
+    """The model, loaded."""
+    from models import load_classifier
+
+    return load_classifier(settings.model.ref, device=settings.model.device, streams=settings.model.streams)
+
+
+def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
+    """From the scored log to the history and the windows."""
+    from stream.admin import KafkaAdmin
+    from stream.intake import IntakePolicy
+    from stream.record import RecordPolicy, build_record
+    from stream.topics import KafkaTopicIds
+
+    connection = kafka_connection(settings)
+    history = _history(settings, "record")
+    intake = IntakePolicy(
+        max_batch=settings.record.batch_size,
+        max_batch_bytes=4 << 20,
+        max_wait=settings.record.batch_wait.total_seconds(),
+    )
+    return build_record(
+        connection=connection,
+        scored_topic=settings.kafka.scored_topic,
+        dead_letters_topic=settings.kafka.dead_letters_topic,
+        group=_group(settings, "record"),
+        history=history,
+        windows=_windows(settings, "record", history),
+        topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
+        policy=RecordPolicy(reconcile_every=settings.record.reconcile_every.total_seconds(), intake=intake),
+        telemetry=telemetry,
+    )
+
+
+# --- watch -----------------------------------------------------------------------------------------------------------
+
+
+def surge_rules(settings: Settings) -> tuple[SurgeRule, ...]:
+    """The rules; one that names no receivers tells all of them."""
+    from alerts.surge import SurgeRule
+
+    everyone = tuple(receiver.name for receiver in settings.receivers)
+    return tuple(
+        SurgeRule(**(dict(rule) | {"receivers": everyone if rule.receivers is None else rule.receivers}))
+        for rule in settings.rules
+    )
+
+
+def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
+    """Evaluates the rules."""
+    from store.postgres.alerts import PostgresAlertStore
+    from store.postgres.reader import PostgresReader
+
+    from alerts.watch import Watcher
+
+    database = postgres(settings, "watch")
+    reader = PostgresReader(database)
+    return Watcher(
+        surge_rules(settings),
+        windows=_window_reader(settings, "watch", reader),
+        history=reader,
+        alerts=PostgresAlertStore(database),
+        lateness=settings.event_time.lateness,
+        telemetry=telemetry,
+    )
+
+
+def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
+    """Calls the receivers' webhooks."""
+    from store.postgres.outbox import PostgresOutbox
+
+    from alerts.delivery.deliver import Deliverer
+    from alerts.delivery.receiver import Receiver
+
+    receivers = [
+        Receiver(
+            name=receiver.name,
+            url=receiver.url.get_secret_value(),
+            secret=receiver.secret.get_secret_value(),
+            timeout=receiver.timeout,
+            headers={name: value.get_secret_value() for name, value in receiver.headers.items()},
+            ca_file=receiver.ca_file,
+        )
+        for receiver in settings.receivers
+    ]
+    outbox = PostgresOutbox(postgres(settings, "deliver"))
+    return Deliverer(receivers, outbox=outbox, clock=_now, telemetry=telemetry)
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
+    """What the HTTP API is made of."""
+    from store.postgres.reader import PostgresReader
+
+    from service.http.parts import HttpPolicy, Parts
+    from stream.publish import KafkaPublisher
+
+    reader = PostgresReader(postgres(settings, "serve", pool_size=10))
+    policy = HttpPolicy(
+        max_body_bytes=settings.http.max_body_bytes,
+        max_documents=settings.http.max_documents,
+        lateness=settings.event_time.lateness,
+    )
+    return Parts(
+        history=reader,
+        windows=_window_reader(settings, "serve", reader),
+        publisher=KafkaPublisher(kafka_connection(settings), topics=source_topics(settings)),
+        telemetry=telemetry,
+        probes=probes(settings, telemetry.render, ("kafka", "postgres", "redis")),
+        clock=_now,
+        policy=policy,
+    )
+
+
+def probes(settings: Settings, render_metrics: Callable[[], bytes], dependencies: Sequence[str]) -> Probes:
+    """/livez, /readyz and /metrics of a process with these dependencies."""
+    from service.http.parts import Probes
+
+    makers = {"kafka": _kafka_check, "postgres": _postgres_check, "redis": _redis_check}
+    checks = [makers[name](settings) for name in dependencies]
+    return Probes(checks=checks, render_metrics=render_metrics)
+
+
+def _kafka_check(settings: Settings) -> Check:
+    from service.http.parts import Check
+    from stream.admin import KafkaAdmin
+    from stream.topics import describe_topics
+
+    admin = KafkaAdmin(kafka_connection(settings))
+
+    def probe() -> str:
+        missing = [topic.name for topic in describe_topics(admin, topic_names(settings)) if not topic.exists]
+        if missing:
+            raise PermanentError(f"without topics {', '.join(missing)}: make them with `groundswell topics create`")
+        return f"{admin.connection.bootstrap_servers}, all topics"
+
+    return Check(name="kafka", probe=probe)
+
+
+def _postgres_check(settings: Settings) -> Check:
+    from service.http.parts import Check
+    from store.postgres import migrate
+
+    dsn = postgres_dsn(settings)
+
+    def probe() -> str:
+        revision, needed = migrate.current(dsn), migrate.head()
+        if revision != needed:
+            raise PermanentError(
+                f"the schema is at {revision or 'no revision'}, {needed} is needed: run `groundswell db upgrade`"
+            )
+        return f"schema {revision}"
+
+    return Check(name="postgres", probe=probe)
+
+
+def _redis_check(settings: Settings) -> Check:
+    from service.http.parts import Check
+
+    server = redis(settings, "ready")
+
+    def probe() -> str:
+        server.ping()
+        return server.address
+
+    return Check(name="redis", probe=probe)
+
+
+# --- shared ----------------------------------------------------------------------------------------------------------
+
+
+def _history(settings: Settings, application_name: str) -> PostgresHistory:
+    from store.postgres.history import PostgresHistory
+
+    return PostgresHistory(postgres(settings, application_name), lateness=settings.event_time.lateness)
+
+
+def _windows(settings: Settings, client_name: str, history: PostgresHistory) -> RedisWindows:
+    from store.redis.windows import RedisWindows
+
+    return RedisWindows(
+        redis(settings, client_name),
+        prefix=settings.redis.prefix,
+        source=history,
+        retention=settings.windows.retention,
+        lateness=settings.event_time.lateness,
+    )
+
+
+def _window_reader(settings: Settings, client_name: str, reader: RollUps) -> RedisWindowReader:
+    from store.redis.reader import RedisWindowReader
+
+    return RedisWindowReader(redis(settings, client_name), prefix=settings.redis.prefix, fallback=reader)
+
+
+def _group(settings: Settings, stage: str) -> str:
+    return f"{settings.kafka.group_prefix}-{stage}"
+
+
+def _needed(section: str, address: str | None) -> str:
+    if address is None:
+        key = ADDRESSES[section]
+        raise PermanentError(
+            f"{section}.{key} ({ENV_PREFIX}{section.upper()}_{key.upper()}) is not set: give the address of a server, "
+            "or start `groundswell up`, which runs its own"
+        )
+    return address
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
