@@ -87,7 +87,8 @@ class Postgres:
         self._engine.dispose()
 
     def _connect(self) -> psycopg2.extensions.connection:
-        return psycopg2.connect(**self._parameters)
+        connection: psycopg2.extensions.connection = psycopg2.connect(**self._parameters)
+        return connection
 
 
 def _parameters(dsn: str, application_name: str, timeouts: Timeouts) -> dict[str, Any]:

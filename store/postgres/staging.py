@@ -1,0 +1,258 @@
+"""Turns documents into rows of the staging table: one row per document, from which all tables are filled.
+
+The staging table is temporary, so filling it locks nothing that another process wants: it is done before the
+transaction takes its locks, and a worker that freezes in the middle of it holds nobody up.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+from domain.classification import SENTIMENT, Classification
+from domain.log import ScoredRecord
+from domain.ports import Refused
+from domain.subject import Subject, subjects_of
+from store.postgres.copying import HEADER, TRAILER, FixedFields, floats, integers, text, texts, timestamp
+from store.postgres.names import ModelLabels
+from store.postgres.partitions import Month, month_of
+from store.tables import KINDS, LABELS, NAME_LIMIT, UNSCORED
+
+if TYPE_CHECKING:
+    from store.postgres.session import Session
+
+
+class Refusal(StrEnum):
+    """Why a document can't be stored, as far as it can be told without asking Postgres."""
+
+    TEXT = "text_not_storable"
+    NAME = "name_too_long"
+    TIME = "published_at_out_of_range"
+    NUMBER = "number_out_of_range"
+
+
+_MESSAGES = {
+    Refusal.TEXT: "a text holds what Postgres can't store: a NUL character or half of a surrogate pair",
+    Refusal.NAME: f"a source, author, topic or symbol is longer than {NAME_LIMIT} bytes",
+    Refusal.TIME: "published before 1970 or after 2999",
+    Refusal.NUMBER: "a number is out of range",
+}
+
+# The column's name, its type, and for those of fixed size the format in which they are packed. Fixed ones are never
+# null: 0 stands for no name, no model, and not unscored.
+_FIXED: Final = (
+    ("message_offset", "bigint", "q"),
+    ("published_at", "timestamptz", "q"),
+    ("received_at", "timestamptz", "q"),
+    ("negative", "double precision", "d"),
+    ("neutral", "double precision", "d"),
+    ("positive", "double precision", "d"),
+    ("source_id", "integer", "i"),
+    ("author_id", "integer", "i"),
+    ("publisher_id", "integer", "i"),
+    ("model_id", "integer", "i"),
+    ("topic_subject_id", "integer", "i"),
+    ("kind", "smallint", "h"),
+    ("unscored", "smallint", "h"),
+    ("polarity", "smallint", "h"),
+    ("label", "smallint", "h"),
+    ("document_id", "bytea", "16s"),
+)
+_VARIABLE: Final = (
+    ("subjects", "integer[]"),
+    ("symbols", "text[]"),
+    ("probabilities", "real[]"),
+    ("given_id", "text"),
+    ("lang", "text"),
+    ("title", "text"),
+    ("url", "text"),
+    ("text", "text"),
+    ("input_hash", "text"),
+    ("config_hash", "text"),
+)
+_COLUMNS: Final = [(name, type_) for name, type_, _ in _FIXED] + list(_VARIABLE)
+
+STAGING_TABLE: Final = (
+    f"CREATE TEMPORARY TABLE staged ({', '.join(f'{name} {type_}' for name, type_ in _COLUMNS)},"
+    " late boolean NOT NULL DEFAULT false) ON COMMIT DELETE ROWS"
+)
+COPY: Final = f"COPY staged ({', '.join(name for name, _ in _COLUMNS)}) FROM STDIN (FORMAT binary)"
+
+_fixed = FixedFields(len(_COLUMNS), [format_ for _, _, format_ in _FIXED])
+
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(3000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A document on its way in."""
+
+    offset: int
+    data: bytes
+    """The row in binary COPY format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """The documents of a batch as rows, each document once; what could not be made into a row."""
+
+    rows: tuple[Row, ...]
+    refused: tuple[Refused, ...]
+
+
+def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> Staged:
+    """Number the names that the documents use, make the partitions that they need, and make rows of them.
+
+    Of several messages with the same document the first one is kept. Call it outside of any transaction.
+    """
+    refused: list[Refused] = []
+    wanted = _Wanted(session)
+    fit: list[tuple[int, ScoredRecord]] = []
+    for offset, record in documents:
+        reason = wanted.add(record)
+        if reason is None:
+            fit.append((offset, record))
+        else:
+            refused.append(_refused(offset, reason))
+    if fit:
+        wanted.resolve()
+    rows: dict[bytes, Row] = {}
+    for offset, record in fit:
+        key = record.scored.document.key
+        if key in rows:
+            continue
+        try:
+            rows[key] = Row(offset=offset, data=_row(session, offset, record))
+        except ValueError:
+            refused.append(_refused(offset, Refusal.TEXT))
+        except struct.error:
+            refused.append(_refused(offset, Refusal.NUMBER))
+    return Staged(rows=tuple(rows.values()), refused=tuple(refused))
+
+
+def stream(rows: Iterable[Row]) -> BytesIO:
+    """The rows as COPY reads them."""
+    return BytesIO(b"".join((HEADER, *(row.data for row in rows), TRAILER)))
+
+
+class _Wanted:
+    """The names and months that documents need and the session does not know yet."""
+
+    def __init__(self, session: Session) -> None:
+        session.forget()
+        self._session = session
+        self._publishers: set[str] = set()
+        self._subjects: set[Subject] = set()
+        self._models: set[ModelLabels] = set()
+        self._months: set[Month] = set()
+
+    def add(self, record: ScoredRecord) -> Refusal | None:
+        """Note what a document needs; or say why it can't be stored, noting nothing."""
+        document = record.scored.document
+        if not _FIRST <= document.published_at < _LAST:
+            return Refusal.TIME
+        session = self._session
+        publishers = [
+            name for name in (document.source, document.author) if name is not None and name not in session.publishers
+        ]
+        subjects = [subject for subject in subjects_of(record.scored) if subject not in session.subjects]
+        for name in (*publishers, *(subject.name for subject in subjects)):
+            if (reason := _unfit(name)) is not None:
+                return reason
+        if record.scored.classification is not None:
+            model = _model_labels(record.scored.classification)
+            if model not in session.models:
+                self._models.add(model)
+        self._publishers.update(publishers)
+        self._subjects.update(subjects)
+        self._months.add(month_of(document.published_at))
+        return None
+
+    def resolve(self) -> None:
+        session = self._session
+        session.prepare(self._months)
+        session.publishers.resolve(session.cursor, self._publishers)
+        session.subjects.resolve(session.cursor, self._subjects)
+        session.models.resolve(session.cursor, self._models)
+
+
+def _row(session: Session, offset: int, record: ScoredRecord) -> bytes:
+    scored = record.scored
+    document, classification = scored.document, scored.classification
+    publishers = session.publishers
+    subjects = [session.subjects[subject] for subject in subjects_of(scored)]
+    negative = neutral = positive = 0.0
+    model = topic = polarity = label = 0
+    probabilities: list[float] = []
+    if classification is not None:
+        sentiment = classification.sentiment
+        negative, neutral, positive = sentiment.negative, sentiment.neutral, sentiment.positive
+        model, topic = session.models[_model_labels(classification)], subjects[0]
+        polarity, label = sentiment.scaled_polarity, LABELS[sentiment.label]
+        probabilities = [
+            p for task, labels in classification.tasks.items() if task != SENTIMENT for p in labels.values()
+        ]
+    return b"".join(
+        (
+            _fixed.pack(
+                offset,
+                timestamp(document.published_at),
+                timestamp(document.received_at),
+                negative,
+                neutral,
+                positive,
+                0 if document.source is None else publishers[document.source],
+                0 if document.author is None else publishers[document.author],
+                publishers[document.publisher] if document.publisher else 0,
+                model,
+                topic,
+                KINDS[document.kind],
+                0 if scored.unscored is None else UNSCORED[scored.unscored],
+                polarity,
+                label,
+                document.key,
+            ),
+            integers(subjects),
+            texts(document.symbols),
+            floats(probabilities),
+            text(document.id),
+            text(document.lang),
+            text(document.title),
+            text(document.url),
+            text(document.text),
+            text("" if classification is None else classification.input_hash),
+            text(scored.config_hash),
+        )
+    )
+
+
+def _model_labels(classification: Classification) -> ModelLabels:
+    labels = tuple((task, tuple(labels)) for task, labels in classification.tasks.items() if task != SENTIMENT)
+    return classification.model.name, classification.model.version, _as_json(labels)
+
+
+@lru_cache(maxsize=64)
+def _as_json(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    return json.dumps(labels, ensure_ascii=False)
+
+
+def _unfit(name: str) -> Refusal | None:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return Refusal.TEXT
+    if "\0" in name:
+        return Refusal.TEXT
+    return Refusal.NAME if size > NAME_LIMIT else None
+
+
+def _refused(offset: int, reason: Refusal) -> Refused:
+    return Refused(offset=offset, reason=reason.value, message=_MESSAGES[reason])
