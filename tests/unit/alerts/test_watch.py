@@ -1,0 +1,505 @@
+"""Timelines: documents in, watermark on, alerts out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from support.builders import at, entity, make_alert
+from support.fake_store import FakeAlertStore
+from support.watch_world import M0, WatchWorld
+
+from alerts.surge import SurgeRule
+from alerts.watch import Tick, TickReason, Watcher, WatchPolicy
+from domain.alert import AlertChange, AlertStatus, Transition, webhook_id
+from domain.errors import PermanentError, TemporaryError
+from domain.ports import NoTelemetry, WatchState
+from domain.subject import Subject
+from domain.timeline import Minute
+from domain.window import Buckets
+
+RULE = SurgeRule(name="surge", receivers=("desk", "pager"))
+
+
+def surging(*rules: SurgeRule, policy: WatchPolicy | None = None) -> WatchWorld:
+    """Two calm hours, then twelve negative documents in minute 121."""
+    world = WatchWorld(*(rules or (RULE,)), policy=policy)
+    world.push(0, "ACME", neutral=1, negative=1, every=10, until=120)
+    world.push(121, "ACME", negative=12)
+    return world
+
+
+# --- the life of a surge ---
+
+
+def test_a_surge_fires_a_minute_after_it_began_and_resolves_when_its_window_has_passed() -> None:
+    world = surging()
+    world.watch(to=200)
+    alert = world.expect("ACME", firing=(123, 123), resolved=(142, 142))
+    assert alert.starts_at == at(122)
+    assert alert.clear_since == at(137), "minute 121 has left the window [122, 137)"
+    assert alert.baseline_minutes == 107
+    assert alert.baseline == pytest.approx(11 * 15 / 107)
+
+
+def test_nothing_fires_before_the_watermark_has_reached_its_boundary() -> None:
+    world = surging()
+    world.watch(to=122.9)
+    assert [alert.status for alert in world.alerts()] == [AlertStatus.PENDING] * 2
+    world.watch(to=123)
+    assert world.expect("ACME", firing=(123, 123)).status is AlertStatus.FIRING
+
+
+def test_a_pending_alert_whose_condition_lapses_is_forgotten_in_the_store_too() -> None:
+    world = WatchWorld(replace(RULE, hold_for=timedelta(minutes=3), min_share=0.6))
+    world.push(0, "ACME", neutral=1, every=10, until=120)
+    world.push(121, "ACME", negative=12)
+    world.push(123, "ACME", neutral=12)
+    world.watch(to=122)
+    assert len(world.alerts("ACME")) == 1
+    world.watch(to=130)
+    assert world.alerts("ACME") == []
+    assert world.ticks[-1].changes[0].forgotten
+
+
+def test_a_single_wire_item_sent_again_and_again_is_no_surge() -> None:
+    world = WatchWorld(RULE)
+    world.push(0, "ACME", neutral=1, every=10, until=120)
+    world.push(121, "ACME", negative=30, publishers=["Wire", "Post"])
+    world.watch(to=200)
+    assert world.alerts() == []
+
+
+def test_unknown_publishers_count_as_one() -> None:
+    world = WatchWorld(RULE)
+    world.push(0, "ACME", neutral=1, every=10, until=120)
+    world.push(121, "ACME", negative=30, publishers=["Wire", None])
+    world.watch(to=130)
+    assert world.alerts() == []
+    world.push(131, "ACME", negative=12, publishers=["Post"])
+    world.watch(to=140)
+    world.expect("ACME", firing=(133, 133))
+
+
+def test_there_is_no_alert_before_an_hour_of_baseline_was_observed() -> None:
+    world = WatchWorld(RULE)
+    world.push(0, "ACME", neutral=1, every=10, until=70)
+    world.push(70, "ACME", negative=12)
+    world.watch(to=74)
+    assert world.alerts() == []
+    world.watch(to=80)
+    assert world.expect("ACME", firing=(76, 76)).starts_at == at(75), "the baseline is [0, 60)"
+
+
+def test_hours_of_silence_are_not_taken_for_calm() -> None:
+    """Ten negative documents in 24 observed minutes, then nineteen hours without any document on any subject: that
+    leads to expect six in a window. With others' documents in these hours it leads to expect next to none."""
+    rule = replace(RULE, min_baseline=timedelta(minutes=20))
+    quiet, noisy = WatchWorld(rule), WatchWorld(rule)
+    for world in (quiet, noisy):
+        world.push(36, "ACME", negative=10)
+        world.push(20 * 60 + 30, "ACME", negative=12)
+    noisy.push(60, "OTHER", neutral=1, every=60, until=20 * 60)
+    for world in (quiet, noisy):
+        world.watch(to=21 * 60)
+    assert quiet.alerts("ACME") == []
+    noisy.expect("ACME", firing=(1232, 1232), resolved=(1251, 1251))
+
+
+def test_the_baseline_is_frozen_while_the_alert_is_open() -> None:
+    """Two hours of surge would raise its own baseline above a third of it."""
+    world = WatchWorld(RULE)
+    world.push(0, "ACME", neutral=1, every=10, until=120)
+    world.push(121, "ACME", negative=3, every=1, until=241)
+    world.watch(to=400)
+    alert = world.expect("ACME", firing=(126, 126), resolved=(258, 258))
+    assert alert.baseline == 0.0
+
+
+def test_the_alert_quotes_the_ten_most_negative_documents_its_publishers_and_its_numbers() -> None:
+    world = surging()
+    world.watch(to=200)
+    evidence = world.expect("ACME", firing=(123, 123), resolved=(142, 142)).evidence
+    assert evidence is not None
+    assert (evidence.window_start, evidence.window_end) == (at(108), at(123))
+    assert (evidence.count, evidence.negative, evidence.negative_publishers) == (14, 13, 4)
+    assert len(evidence.documents) == 10
+    assert all(at(108) <= document.published_at < at(123) for document in evidence.documents)
+    assert [(one.publisher, one.negative) for one in evidence.publishers] == [
+        ("Wire", 4),
+        ("Herald", 3),
+        ("Journal", 3),
+        ("Post", 3),
+    ]
+    assert [model.name for model in evidence.models] == ["test-model"]
+
+
+def test_each_receiver_is_told_once_that_it_fires_and_once_that_it_resolved() -> None:
+    world = surging(replace(RULE, subjects=("entity:*",)))
+    world.watch(to=200, step=0.5)
+    (alert,) = world.alerts()
+    told = {(one.notification.webhook_id, one.notification.receiver) for one in world.store.outbox.pending.values()}
+    assert told == {
+        (webhook_id(alert, transition), receiver) for transition in Transition for receiver in ("desk", "pager")
+    }
+
+
+def test_several_rules_are_judged_each_by_its_own_measure() -> None:
+    world = surging(
+        replace(RULE, subjects=("entity:*",)),
+        SurgeRule(name="short", window=timedelta(minutes=1), subjects=("entity:*",), hold_for=timedelta(0)),
+        SurgeRule(name="many", min_count=14),
+    )
+    world.watch(to=200)
+    fired = {alert.rule: (alert.fired_at, alert.ends_at) for alert in world.alerts()}
+    assert fired == {"surge": (at(123), at(142)), "short": (at(122), at(128))}
+
+
+def test_a_subject_may_surge_again() -> None:
+    world = surging()
+    world.push(160, "ACME", negative=30)
+    world.watch(to=300)
+    assert [alert.fired_at for alert in world.alerts("ACME")] == [at(123), at(162)]
+
+
+# --- when it waits ---
+
+
+def test_it_waits_while_event_time_is_unknown_and_says_what_holds_it_back() -> None:
+    world = surging()
+    world.windows.watermark_at(None)
+    tick = world.watcher.tick()
+    assert tick.reason is TickReason.NO_WATERMARK
+    assert [partition.topic for partition in tick.held_by] == ["news"]
+
+
+def test_it_waits_while_there_is_nothing_at_all() -> None:
+    world = WatchWorld(RULE)
+    assert world.watcher.tick().reason is TickReason.NO_WATERMARK
+    world.windows.watermark_at(at(10))
+    assert world.watcher.tick().reason is TickReason.NOTHING_OBSERVED
+    assert world.store.saves == 0
+
+
+def test_it_begins_with_the_first_minute_that_has_a_document() -> None:
+    world = WatchWorld(RULE)
+    world.push(50, "ACME", neutral=1)
+    (tick,) = world.watch(to=60)
+    assert (tick.boundaries, tick.evaluated_through, tick.behind) == (10, M0 + 60, False)
+
+
+def test_it_waits_while_the_windows_are_not_whole_and_goes_on_where_it_was() -> None:
+    world = surging()
+    world.watch(to=122)
+    whole = world.windows.snapshot()
+    world.windows.flush()
+    assert world.watcher.tick().reason is TickReason.WINDOWS_NOT_WHOLE
+    world.windows.restore(whole)
+    world.watch(to=200)
+    world.expect("ACME", firing=(123, 123), resolved=(142, 142))
+
+
+def test_it_does_nothing_while_the_watermark_stands_still_or_went_back() -> None:
+    world = surging()
+    world.watch(to=130)
+    saves = world.store.saves
+    for minute in (130, 130.9, 100):
+        assert [tick.reason for tick in world.watch(to=minute)] == [TickReason.UP_TO_DATE]
+    assert world.store.saves == saves
+
+
+def test_windows_that_fall_back_between_two_reads_are_not_believed() -> None:
+    world = surging()
+    world.watch(to=60)
+    older = world.windows.snapshot()
+    world.windows.watermark_at(at(200))
+    read = world.windows.buckets
+
+    def fallen_back(start: Minute, end: Minute) -> Buckets:
+        world.windows.restore(older)
+        return read(start, end)
+
+    newest = world.windows.snapshot()
+    world.windows.buckets = fallen_back  # type: ignore[method-assign]
+    assert world.watcher.tick().reason is TickReason.WINDOWS_NOT_WHOLE
+    world.windows.buckets = read  # type: ignore[method-assign]
+    world.windows.restore(newest)
+    world.watch(to=200)
+    world.expect("ACME", firing=(123, 123), resolved=(142, 142))
+
+
+def test_what_an_idle_partition_brings_late_counts_in_the_windows_that_follow() -> None:
+    world = WatchWorld(RULE)
+    world.push(0, "ACME", neutral=1, every=10, until=120)
+    world.push(121, "ACME", negative=6)
+    world.watch(to=125)
+    world.push(121, "ACME", negative=6, publishers=["Blog", "Forum"])
+    world.watch(to=140)
+    world.expect("ACME", firing=(127, 127))
+
+
+# --- others, and restarts ---
+
+
+class Flaky(FakeAlertStore):
+    """Loses the connection at a save: before it is done, or after."""
+
+    def __init__(self, *, after: bool) -> None:
+        super().__init__(clock=lambda: at(0))
+        self.after = after
+        self.failures = 1
+
+    def save(self, *, expected: Minute | None, evaluated_through: Minute, changes: Sequence[AlertChange]) -> None:
+        if self.failures and not self.after:
+            self.failures -= 1
+            raise TemporaryError("the server went away")
+        super().save(expected=expected, evaluated_through=evaluated_through, changes=changes)
+        if self.failures and self.after:
+            self.failures -= 1
+            raise TemporaryError("the server went away")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_save_that_may_or_may_not_have_happened_is_found_out(after: bool) -> None:
+    world = surging()
+    world.store = Flaky(after=after)
+    watcher = world.start()
+    world.windows.watermark_at(at(124))
+    with pytest.raises(TemporaryError):
+        watcher.tick()
+    world.watch(to=200)
+    world.expect("ACME", firing=(123, 123), resolved=(142, 142))
+    assert len(world.store.outbox.pending) == 2 * 2 * len(world.alerts())
+
+
+def test_a_watcher_that_another_overtook_goes_on_from_there() -> None:
+    world = surging()
+    first = world.watcher
+    world.watch(to=100)
+    second = world.start()
+    world.watch(to=124)
+    assert first.tick().reason is TickReason.CONFLICT
+    assert first.tick().reason is TickReason.UP_TO_DATE
+    world.windows.watermark_at(at(130))
+    assert first.tick().evaluated_through == M0 + 130
+    assert second.tick().reason is TickReason.CONFLICT
+    world.expect("ACME", firing=(123, 123))
+
+
+def test_an_alert_whose_rule_is_gone_is_resolved_and_all_receivers_are_told() -> None:
+    world = surging(replace(RULE, subjects=("entity:*",)))
+    world.watch(to=125)
+    world.rules = (SurgeRule(name="another", receivers=("desk",), min_count=1000),)
+    world.start()
+    world.watch(to=130)
+    alert = world.expect("ACME", firing=(123, 123), resolved=(126, 126))
+    told = [one.notification.receiver for one in world.store.outbox.pending.values()]
+    assert told == ["desk", "pager", "desk"]
+    assert alert.status is AlertStatus.RESOLVED
+
+
+def test_an_open_alert_whose_subject_is_excluded_now_resolves_in_its_time() -> None:
+    world = surging()
+    world.watch(to=124)
+    world.rules = (replace(RULE, except_subjects=("entity:ACME",)),)
+    world.start()
+    world.watch(to=200)
+    world.expect("ACME", firing=(123, 123), resolved=(130, 130))
+
+
+def test_rules_need_different_names() -> None:
+    with pytest.raises(ValueError, match="different names"):
+        WatchWorld(RULE, RULE)
+
+
+# --- how it reads ---
+
+
+class Counting:
+    """Counts the calls of a reader."""
+
+    def __init__(self, inner: object) -> None:
+        self.inner = inner
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        self.calls.append(name)
+        return getattr(self.inner, name)
+
+
+def test_a_live_tick_reads_the_marks_and_the_buckets_once_and_nothing_else_while_it_is_calm() -> None:
+    world = surging()
+    world.watch(to=110)
+    windows, history = Counting(world.windows), Counting(world.reader)
+    world.watcher = Watcher(
+        [RULE],
+        windows=windows,  # type: ignore[arg-type]
+        history=history,  # type: ignore[arg-type]
+        alerts=world.store,
+        lateness=timedelta(minutes=5),
+    )
+    world.watch(to=111)
+    windows.calls.clear()
+    world.watch(to=112)
+    assert windows.calls == ["marks", "buckets"]
+    world.watch(to=112)
+    assert windows.calls == ["marks", "buckets", "marks"]
+    assert history.calls == []
+
+
+def test_what_a_read_brings_stays_near_the_size_that_was_asked_for() -> None:
+    world = WatchWorld(RULE, policy=WatchPolicy(first_read=50, buckets_per_read=100, most_read=500))
+    world.push(0, "ACME", neutral=1, every=1, until=600)
+    world.push(3000, "ACME", neutral=1)
+    ticks = world.watch(to=3100)
+    dense = [tick.boundaries for tick in ticks if (tick.evaluated_through or 0) < M0 + 600]
+    assert max(dense) < 70
+    assert max(tick.boundaries for tick in ticks) == 500
+    assert sum(tick.boundaries for tick in ticks) == 3100
+
+
+def test_a_tick_ends_early_when_it_has_much_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.watch.MOST_CHANGES", 1)
+    world = surging()
+    ticks = world.watch(to=200)
+    assert [len(tick.told(Transition.FIRING)) for tick in ticks if tick.told(Transition.FIRING)] == [2]
+    world.expect("ACME", firing=(123, 123), resolved=(142, 142))
+    assert len(ticks) == 3
+
+
+def test_the_numbers_of_an_open_alert_are_saved_as_they_change() -> None:
+    world = surging(replace(RULE, subjects=("entity:*",)))
+    world.watch(to=124)
+    world.push(124, "ACME", negative=5)
+    world.watch(to=126)
+    assert world.store.load().open_alerts[0].value == 17
+    world.watch(to=127)
+    assert world.ticks[-1].changes == (), "nothing changed"
+
+
+# --- run ---
+
+
+class Telemetry(NoTelemetry):
+    def __init__(self) -> None:
+        self.counted: dict[tuple[str, ...], float] = {}
+        self.gauges: dict[tuple[str, ...], float] = {}
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        key = (name, *labels.values())
+        self.counted[key] = self.counted.get(key, 0) + amount
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self.gauges[name, *labels.values()] = value
+
+
+def test_it_runs_until_it_is_told_to_stop_and_measures(caplog: pytest.LogCaptureFixture) -> None:
+    world = surging()
+    telemetry = Telemetry()
+    watcher = Watcher(
+        [RULE],
+        windows=world.windows,
+        history=world.reader,
+        alerts=world.store,
+        lateness=timedelta(minutes=5),
+        telemetry=telemetry,
+        policy=WatchPolicy(poll=timedelta(milliseconds=5)),
+    )
+    stop = threading.Event()
+    world.windows.watermark_at(at(125))
+    caplog.set_level(logging.INFO)
+    thread = threading.Thread(target=watcher.run, args=(stop,))
+    thread.start()
+    try:
+        for _ in range(500):
+            if world.store.evaluated_through == M0 + 125 and telemetry.gauges:
+                break
+            threading.Event().wait(0.01)
+    finally:
+        stop.set()
+        thread.join(5)
+    assert not thread.is_alive()
+    assert telemetry.counted == {("boundaries_evaluated_total",): 125, ("alerts_total", "surge", "firing"): 2}
+    assert telemetry.gauges["alerts_open", "surge", "firing"] == 2
+    assert telemetry.gauges["watermark_timestamp_seconds",] == at(125).timestamp()
+    assert telemetry.gauges["evaluated_through_timestamp_seconds",] == at(125).timestamp()
+    assert "Alert firing: surge on entity:ACME" in caplog.text
+
+
+def test_it_waits_for_a_server_that_is_down_and_ends_on_what_only_a_person_can_mend(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    class Down(FakeAlertStore):
+        calls = 0
+
+        def load(self) -> WatchState:
+            self.calls += 1
+            if self.calls < 4:
+                raise TemporaryError("no connection")
+            raise PermanentError("the schema is of a later release: upgrade Groundswell")
+
+    world = surging()
+    world.store = store = Down()
+    world.policy = WatchPolicy(poll=timedelta(milliseconds=1))
+    with pytest.raises(PermanentError):
+        world.start().run(threading.Event())
+    assert store.calls == 4
+    assert caplog.text.count("Waiting: no connection") == 1
+
+
+def test_it_says_why_it_waits_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = surging(policy=WatchPolicy(poll=timedelta(milliseconds=1)))
+    world.windows.watermark_at(None)
+    stop = threading.Event()
+    ticks = 0
+    tick = world.watcher.tick
+
+    def counting() -> Tick:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 5:
+            stop.set()
+        return tick()
+
+    world.watcher.tick = counting  # type: ignore[method-assign]
+    world.watcher.run(stop)
+    assert caplog.text.count("held by news[0]") == 1
+
+
+def test_no_alert_hangs_on_an_estimate_of_publishers() -> None:
+    """The windows may count publishers approximately, or differently after a rebuild: they are asked only for how
+    many there are beyond those that the rule asks for."""
+    world = surging()
+
+    def no_idea(subject: Subject, start: Minute, end: Minute) -> int:
+        raise AssertionError("an estimate was asked for")
+
+    world.windows.negative_publishers = no_idea  # type: ignore[method-assign]
+    world.watch(to=200)
+    world.expect("ACME", firing=(123, 123), resolved=(142, 142))
+
+
+def test_many_publishers_are_estimated() -> None:
+    world = WatchWorld(replace(RULE, subjects=("entity:*",)))
+    world.push(0, "ACME", neutral=1, every=10, until=120)
+    world.push(121, "ACME", negative=50, publishers=[f"Paper {number}" for number in range(50)])
+    world.watch(to=130)
+    evidence = world.expect("ACME", firing=(123, 123)).evidence
+    assert evidence is not None
+    assert (evidence.negative_publishers, len(evidence.publishers)) == (50, 20)
+
+
+def test_alerts_that_are_open_at_a_start_go_on() -> None:
+    """As loaded from the store, on a boundary that was saved."""
+    world = surging(replace(RULE, subjects=("entity:*",)))
+    pending = make_alert(entity("ACME"), starts_at=at(122), baseline=0.5, baseline_minutes=90)
+    world.store.save(expected=None, evaluated_through=M0 + 122, changes=[AlertChange(alert=pending)])
+    world.watch(to=125)
+    assert world.expect("ACME", firing=(123, 123)).baseline == 0.5
