@@ -107,22 +107,16 @@ def _default(field: FieldInfo) -> str:
         return "needed"
     if field.default_factory is not None:
         return "the user's data folder"
-    return "–" if field.default is None else f"`{_flow(plain(field.default))}`"
+    return "–" if field.default is None else f"`{_literal(plain(field.default))}`"
+
+
+def _literal(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _lines(name: str, value: object, indent: str, origin: str) -> list[str]:
-    comment = f"  # {origin}"
-    if not value or not isinstance(value, list):
-        return [f"{indent}{name}: {_flow(value)}{comment}"]
-    dumped = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000)
-    return [f"{indent}{name}:{comment}", *(f"{indent}  {line}" for line in dumped.splitlines())]
-
-
-def _flow(value: object) -> str:
-    # JSON is YAML; texts that YAML reads as themselves stand without quotes.
-    if isinstance(value, str) and value and yaml.safe_load(value) == value and "#" not in value and ": " not in value:
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    first, *more = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=1000).splitlines()
+    return [f"{indent}{first}  # {origin}", *(f"{indent}{line}" for line in more)]
 
 
 def _masked(secret: str) -> str:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from stream.kafka import KafkaConnection
     from stream.topics import TopicPlan
 
+_LARGEST_SCORED = 4 << 20
+"""Bytes: the longest text that the settings allow (1 MB), with everything around it escaped."""
+_LARGEST_DEAD_LETTER = 64 << 20
+"""Bytes: a dead letter is a source message of whatever size its topic takes, and some headers more."""
+
 
 # --- the servers -----------------------------------------------------------------------------------------------------
 
@@ -111,8 +116,14 @@ def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
     from stream.topics import TopicPlan
 
     kafka = settings.kafka
+    largest = {kafka.scored_topic: _LARGEST_SCORED, kafka.dead_letters_topic: _LARGEST_DEAD_LETTER}
     return tuple(
-        TopicPlan(name=name, partitions=kafka.partitions, replication=kafka.replication_factor)
+        TopicPlan(
+            name=name,
+            partitions=kafka.partitions,
+            replication=kafka.replication_factor,
+            configs={"max.message.bytes": str(largest[name])} if name in largest else {},
+        )
         for name in topic_names(settings)
     )
 
@@ -182,10 +193,10 @@ def surge_rules(settings: Settings) -> tuple[SurgeRule, ...]:
 
 def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
     """Evaluates the rules."""
-    from store.postgres.alerts import PostgresAlertStore
     from store.postgres.reader import PostgresReader
 
     from alerts.watch import Watcher
+    from store.postgres.alerts import PostgresAlertStore
 
     database = postgres(settings, "watch")
     reader = PostgresReader(database)
@@ -201,10 +212,9 @@ def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
 
 def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     """Calls the receivers' webhooks."""
-    from store.postgres.outbox import PostgresOutbox
-
     from alerts.delivery.deliver import Deliverer
     from alerts.delivery.receiver import Receiver
+    from store.postgres.outbox import PostgresOutbox
 
     receivers = [
         Receiver(

@@ -33,24 +33,13 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 20,
 ) -> None:
     """The newest dead letters, and how many there are of each reason."""
-    from rich.console import Console
-    from rich.table import Table
-
     found = _letters(context).recent(_which(reason, stage, topic, since), limit=limit)
-    table = Table("place", "stored at", "from", "stage", "reason", "attempt", "message", box=None)
     for stored in found.letters:
         letter = stored.letter
-        table.add_row(
-            stored.place,
-            f"{stored.stored_at:%Y-%m-%dT%H:%M:%SZ}",
-            f"{letter.topic}:{letter.partition}:{letter.offset}",
-            letter.stage,
-            letter.reason,
-            str(letter.attempt),
-            letter.message,
+        typer.echo(
+            f"{stored.place}  {stored.stored_at:%Y-%m-%dT%H:%M:%SZ}  {letter.stage}  {letter.reason}  "
+            f"attempt {letter.attempt}  {letter.topic}:{letter.partition}:{letter.offset}  {letter.message}"
         )
-    if found.letters:
-        Console(soft_wrap=True, markup=False).print(table)
     typer.echo(f"{found.total} dead letters" + "".join(f", {n} {name}" for name, n in sorted(found.reasons.items())))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.app import Invocation, app
+
+if TYPE_CHECKING:
+    from stream.topics import TopicDescription
 
 topics = typer.Typer(no_args_is_help=True, help="Make Kafka's topics, and look at them.")
 app.add_typer(topics, name="topics", rich_help_panel="Operate", epilog="Example: groundswell topics create")
@@ -37,9 +40,6 @@ def create(
 @topics.command(epilog="Example: groundswell topics describe")
 def describe(context: typer.Context) -> None:
     """Partitions, messages, what matters of their configuration, and how far the stages lag behind."""
-    from rich.console import Console
-    from rich.table import Table
-
     from service import wiring
     from stream.admin import KafkaAdmin
     from stream.topics import describe_topics
@@ -48,22 +48,23 @@ def describe(context: typer.Context) -> None:
     settings = invocation.load().settings
     with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
         described = describe_topics(admin, wiring.topic_names(settings), wiring.groups(settings))
-    table = Table("topic", "partitions", "messages", "replicas in sync", "lag", "configuration", box=None)
     for topic in described:
-        if not topic.exists:
-            table.add_row(topic.name, "missing: make it with `groundswell topics create`")
-            continue
-        in_sync = sum(partition.in_sync for partition in topic.partitions)
-        replicas = sum(partition.replicas for partition in topic.partitions)
-        lags = {lag.group: 0 for lag in topic.lags}
-        for lag in topic.lags:
-            lags[lag.group] += lag.lag
-        table.add_row(
-            topic.name,
-            str(len(topic.partitions)),
-            f"{topic.messages:,}",
-            f"{in_sync} of {replicas}",
-            "\n".join(f"{group}: {lag:,}" for group, lag in lags.items()),
-            "\n".join(f"{name}={value}" for name, value in topic.configs.items()),
-        )
-    Console(soft_wrap=True).print(table)
+        for line in _describe(topic):
+            typer.echo(line)
+
+
+def _describe(topic: TopicDescription) -> list[str]:
+    if not topic.exists:
+        return [f"{topic.name}: missing; make it with `groundswell topics create`"]
+    in_sync = sum(partition.in_sync for partition in topic.partitions)
+    replicas = sum(partition.replicas for partition in topic.partitions)
+    lines = [
+        f"{topic.name}: {len(topic.partitions)} partitions, {topic.messages:,} messages, "
+        f"{in_sync} of {replicas} replicas in sync"
+    ]
+    for group in dict.fromkeys(lag.group for lag in topic.lags):
+        lags = [lag for lag in topic.lags if lag.group == group]
+        each = ", ".join(f"{lag.number}: {lag.lag:,}" for lag in lags)
+        lines.append(f"  {group} lags {sum(lag.lag for lag in lags):,} messages behind ({each})")
+    lines.append("  " + " ".join(f"{name}={value}" for name, value in topic.configs.items()))
+    return lines
