@@ -41,6 +41,7 @@ class Reason(StrEnum):
     BAD_LANG = "bad_lang"
     BAD_DATE = "bad_date"
     DATE_AHEAD = "date_ahead"
+    BAD_END_MARK = "bad_end_mark"
 
 
 @dataclass(frozen=True, kw_only=True)

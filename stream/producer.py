@@ -1,0 +1,135 @@
+"""Writing to Kafka: whole record batches per partition, acknowledged by all replicas, in order, or an error."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthorizationError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.partitioner import murmur2
+
+from domain.errors import PermanentError, TemporaryError
+from stream.incoming import Headers, TopicPartition
+from stream.kafka import KafkaConnection
+
+log = logging.getLogger(__name__)
+
+
+class TooLarge(PermanentError):
+    """A message is larger than its topic allows."""
+
+
+class Record(NamedTuple):
+    """A message to be written; Kafka gives it the time of writing as its timestamp."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Producer:
+    """An idempotent producer for one event loop, made anew after every failure."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        *,
+        name: str,
+        compression: str | None = None,
+        max_batch_bytes: int = 900_000,
+        request_timeout: float = 15.0,
+    ) -> None:
+        """`max_batch_bytes`: of a record batch before compression (one record may be larger); a topic allows
+        1,048,588 bytes unless told. `request_timeout`: seconds until a write is given up."""
+        self._connection = connection
+        self._settings = {
+            "client_id": f"groundswell-{name}",
+            "compression_type": compression,
+            "max_batch_size": max_batch_bytes,
+            "request_timeout_ms": round(request_timeout * 1000),
+            "metadata_max_age_ms": 60_000,
+            "enable_idempotence": True,
+            "acks": "all",
+        }
+        self._timeout = request_timeout
+        self._producer: AIOKafkaProducer | None = None
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises TemporaryError while it has none."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return len(await (await self._started()).partitions_for(topic))
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise await self._translated(error, topic) from error
+
+    async def send(self, runs: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """Write each partition's records in their order; returns when all of them are acknowledged.
+
+        Raises TemporaryError when any is not (some may have been written), TooLarge when a topic does not allow one,
+        PermanentError when Kafka does not let us write. Of a partition, nothing is written behind what failed.
+        """
+        sends = [asyncio.create_task(self._send(place, records)) for place, records in runs.items() if records]
+        try:
+            await asyncio.gather(*sends)
+        except (KafkaError, TimeoutError, OSError) as error:
+            for send in sends:
+                send.cancel()
+            await asyncio.gather(*sends, return_exceptions=True)
+            raise await self._translated(error, ", ".join(sorted({place.topic for place in runs}))) from error
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError, TimeoutError, OSError):
+                async with asyncio.timeout(2.0):
+                    await producer.stop()
+
+    async def _send(self, place: TopicPartition, records: Sequence[Record]) -> None:
+        producer = await self._started()
+        batch = producer.create_batch()
+        for record in records:
+            if batch.append(key=record.key, value=record.value, headers=record.headers, timestamp=None) is None:
+                await (await producer.send_batch(batch, place.topic, partition=place.partition))
+                batch = producer.create_batch()
+                batch.append(key=record.key, value=record.value, headers=record.headers, timestamp=None)
+        await (await producer.send_batch(batch, place.topic, partition=place.partition))
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(**self._settings, **self._connection.aiokafka())
+            self._producer = producer
+            self._starting = asyncio.ensure_future(producer.start())
+        await asyncio.shield(self._starting)
+        return self._producer
+
+    async def _translated(self, error: Exception, topic: str) -> PermanentError | TemporaryError:
+        # A failed idempotent producer can't know which sequence numbers were used: only a new one is sure.
+        await self.stop()
+        where = f"Kafka at {self._connection.bootstrap_servers}"
+        match error:
+            case MessageSizeTooLargeError() | RecordListTooLargeError():
+                return TooLarge(f"a message is larger than {topic} allows: raise its max.message.bytes")
+            case AuthenticationFailedError():
+                return PermanentError(f"{where} refuses the user name or password: check them")
+            case AuthorizationError():
+                return PermanentError(f"{where} does not let us write to {topic}: grant it")
+            case UnknownTopicOrPartitionError():
+                return TemporaryError(f"{where} has no topic {topic}: make it with `groundswell topics create`")
+        return TemporaryError(f"{where} did not take what was written to {topic} ({type(error).__name__})")
+
+
+def partition_for(key: bytes, partitions: int) -> int:
+    """The partition of a key: murmur2, as Kafka's own clients choose it."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
