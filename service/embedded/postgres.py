@@ -88,11 +88,17 @@ class PostgresServer(EmbeddedServer):
         new.replace(self._cluster)
 
     def command(self) -> Command:
+        # Whoever asks holds the server's lock, so that no process of an earlier start is left. PostgreSQL can't know: a
+        # dead one that nobody has reaped (a container's first process may never do so) is alive to it.
+        self._pid_file.unlink(missing_ok=True)
         settings = _SETTINGS | {"port": str(self._port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return self._command((str(_program("postgres")), "-D", str(self._cluster), *options))
 
     def check_ready(self) -> str | None:
+        # Asked for in its pid file first: each connection that comes too early is an error in its log.
+        if not self._says_ready():
+            return "it is starting, or recovering from a crash"
         try:
             connection = psycopg2.connect(self.dsn_of("postgres"), connect_timeout=2)
         except psycopg2.OperationalError as error:
@@ -107,9 +113,21 @@ class PostgresServer(EmbeddedServer):
             connection.close()
         return None
 
+    def _says_ready(self) -> bool:
+        try:
+            lines = self._pid_file.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        # https://www.postgresql.org/docs/18/storage-file-layout.html; the last line is the status.
+        return len(lines) == 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
     @property
     def _cluster(self) -> Path:
         return self.folder / "data"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._cluster / "postmaster.pid"
 
     def _command(self, arguments: tuple[str, ...]) -> Command:
         return Command(

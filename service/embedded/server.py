@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import time
@@ -14,7 +13,7 @@ from typing import ClassVar
 import psutil
 
 from service.embedded.errors import ServerFailed
-from service.embedded.folder import DataFolder, private_folder, write_private
+from service.embedded.folder import DataFolder, locked_within, private_folder, write_private
 from service.embedded.logfile import open_log, tail
 from service.embedded.process import Command, run, spawn
 
@@ -147,12 +146,12 @@ class EmbeddedServer(ABC):
     def _succeed_predecessor(self) -> int:
         """Take the lock that the server's last process holds while it lives, in any of its children."""
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        if _locked_within(lock, _PREDECESSOR_SECONDS):
+        if locked_within(lock, _PREDECESSOR_SECONDS):
             return lock
         predecessor = self._predecessor()
         if predecessor is not None:
             predecessor.kill()
-            if _locked_within(lock, _PREDECESSOR_SECONDS):
+            if locked_within(lock, _PREDECESSOR_SECONDS):
                 return lock
         os.close(lock)
         raise ServerFailed(f"an earlier {self.title} still uses {self.folder} and does not end: end it, then try again")
@@ -163,18 +162,6 @@ class EmbeddedServer(ABC):
             return psutil.Process(int(pid)) if _started_at(int(pid)) == started_at else None
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
-
-
-def _locked_within(lock: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
 
 
 def _started_at(pid: int) -> str:

@@ -1,0 +1,30 @@
+"""Servers as `up` runs them: with a password for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.servers import unavailable
+
+from domain.errors import GroundswellError
+from service.embedded import EmbeddedServers
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
+    """All three, shared by the tests of a module."""
+    all_three = EmbeddedServers(tmp_path_factory.mktemp("embedded") / "data")
+    try:
+        all_three.start()
+    except GroundswellError as error:
+        unavailable(str(error))
+    yield all_three
+    all_three.stop()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Where a data folder may be made."""
+    return tmp_path / "data"
