@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from domain.errors import InvalidInput
 from domain.timeline import EPOCH
-from stream.incoming import Headers, Incoming
+from stream.incoming import Headers, Incoming, TopicPartition
+from stream.kafka import KafkaConnection
+from stream.producer import Producer, Record, TooLarge
+
+log = logging.getLogger(__name__)
 
 PREFIX: Final = "groundswell.errors."
 TOPIC: Final = PREFIX + "topic"
@@ -20,6 +26,8 @@ REASON: Final = PREFIX + "reason"
 MESSAGE: Final = PREFIX + "message"
 ATTEMPT: Final = PREFIX + "attempt"
 AT: Final = PREFIX + "at"
+VALUE_BYTES: Final = PREFIX + "value_bytes"
+"""Only of a letter whose value the topic did not take: its size."""
 
 _MESSAGE_LIMIT: Final = 1000
 
@@ -115,3 +123,49 @@ def _time(text: str | None) -> datetime:
         return datetime.fromisoformat(text or "").astimezone(UTC)
     except ValueError:
         return EPOCH
+
+
+class DeadLetterWriter:
+    """Writes dead letters to their topic, whatever their size. Opened by the first letter; for one event loop."""
+
+    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        self._topic = topic
+        # A message may have come in compressed, far larger than its topic allows plain messages to be: gzip, because
+        # every client can read it. One letter per batch, so that a large one troubles no other.
+        self._producer = Producer(connection, name="dead-letters", compression="gzip")
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns when all are acknowledged. Raises TemporaryError when Kafka does not take them, PermanentError when
+        a person must act."""
+        if not letters:
+            return
+        partitions = await self._producer.partitions(self._topic)
+        runs: dict[TopicPartition, list[Record]] = {}
+        for letter in letters:
+            place = TopicPartition(self._topic, letter.partition % partitions)
+            runs.setdefault(place, []).append(Record(letter.key, letter.value, encode_headers(letter)))
+        try:
+            await self._producer.send(runs)
+        except TooLarge:
+            if len(letters) == 1:
+                await self._producer.send({place: [_without_value(letters[0])] for place in runs})
+                return
+            for letter in letters:
+                await self.send([letter])
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._producer.stop()
+
+
+def _without_value(letter: DeadLetter) -> Record:
+    """A letter that the topic does not take even compressed says where its original lies."""
+    size = len(letter.value or b"")
+    log.error(
+        "the dead-letter topic does not take a message of %d bytes: its original is offset %d of %s-%d",
+        size,
+        letter.offset,
+        letter.topic,
+        letter.partition,
+    )
+    return Record(letter.key, None, (*encode_headers(letter), (VALUE_BYTES, str(size).encode())))

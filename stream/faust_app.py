@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
+from domain.errors import TemporaryError
 from stream.incoming import Incoming, TopicPartition
 from stream.kafka import KafkaConnection
 
@@ -221,8 +222,12 @@ class StageApp(faust.App):  # type: ignore[misc]
         self.on_rebalance_complete.connect(self._prepare)
 
     async def positions(self) -> dict[TopicPartition, int]:
-        """The offset that is fetched next, of each partition of the assignment."""
-        return dict(await self.consumer.reading_positions())
+        """The offset that is fetched next, of each partition of the assignment. Raises TemporaryError when that is
+        changing."""
+        try:
+            return dict(await self.consumer.reading_positions())
+        except KafkaError as error:
+            raise TemporaryError(f"the assignment is changing ({type(error).__name__})") from error
 
     async def commit_positions(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit offsets of the current assignment. False when the group has moved on meanwhile."""

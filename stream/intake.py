@@ -219,7 +219,7 @@ class Intake:
         return self._offsets
 
     async def positions(self) -> dict[TopicPartition, int]:
-        """The offset that Kafka's consumer reads next, of each partition of the assignment."""
+        """The offset that is fetched next, of each partition of the assignment. Raises TemporaryError."""
         return await self._app.positions()
 
     # --- what the consumer asks and tells (stream.faust_app.Owner) ---------------------------------------------------
@@ -428,8 +428,8 @@ class Intake:
                 self._last_arrival = clock()
 
     async def _check_that_nothing_waits(self) -> None:
-        positions = await self.positions()
         try:
+            positions = await self.positions()
             ends = await self._offsets.ends(positions)
         except TemporaryError as error:
             log.warning("%s: %s", self.stage.name, error)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from domain.errors import InvalidInput
 from domain.log import Mark, MarkStatus, Origin, Partition
+from domain.timeline import EPOCH
 from stream.incoming import Headers, TopicPartition
 from stream.messages import Reason
 from stream.times import BadTime, parse_time
@@ -41,14 +42,21 @@ def encode_end(at: datetime) -> bytes:
     return msgspec.json.encode({"at": at})
 
 
-def decode_end(value: bytes | None) -> datetime:
-    """Before when everything was sent. Raises InvalidInput."""
+def decode_end(value: bytes | None, timestamp_ms: int, max_ahead: timedelta) -> datetime:
+    """Before when everything was sent: like a document, not further ahead of its record's timestamp than `max_ahead`.
+    Raises InvalidInput."""
     try:
-        return parse_time(_end_decoder.decode(value or b"").at)
+        at = parse_time(_end_decoder.decode(value or b"").at)
     except (msgspec.DecodeError, UnicodeDecodeError, BadTime) as error:
         raise InvalidInput(
             Reason.BAD_END_MARK, f'an end mark reads {{"at": "2014-01-06T14:00:00Z"}}, this one does not: {error}'
         ) from error
+    if at - EPOCH > timedelta(milliseconds=timestamp_ms) + max_ahead:
+        raise InvalidInput(
+            Reason.DATE_AHEAD,
+            f"the end mark's {at.isoformat()} is more than {max_ahead} ahead of its record's timestamp",
+        )
+    return at
 
 
 @dataclass(kw_only=True)

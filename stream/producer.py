@@ -11,10 +11,12 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     AuthenticationFailedError,
-    AuthorizationError,
+    ClusterAuthorizationFailedError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 from aiokafka.partitioner import murmur2
@@ -100,10 +102,10 @@ class Producer:
         producer = await self._started()
         batch = producer.create_batch()
         for record in records:
-            if batch.append(key=record.key, value=record.value, headers=record.headers, timestamp=None) is None:
+            if batch.append(key=record.key, value=record.value, headers=list(record.headers), timestamp=None) is None:
                 await (await producer.send_batch(batch, place.topic, partition=place.partition))
                 batch = producer.create_batch()
-                batch.append(key=record.key, value=record.value, headers=record.headers, timestamp=None)
+                batch.append(key=record.key, value=record.value, headers=list(record.headers), timestamp=None)
         await (await producer.send_batch(batch, place.topic, partition=place.partition))
 
     async def _started(self) -> AIOKafkaProducer:
@@ -121,9 +123,9 @@ class Producer:
         match error:
             case MessageSizeTooLargeError() | RecordListTooLargeError():
                 return TooLarge(f"a message is larger than {topic} allows: raise its max.message.bytes")
-            case AuthenticationFailedError():
+            case AuthenticationFailedError() | SaslAuthenticationFailed():
                 return PermanentError(f"{where} refuses the user name or password: check them")
-            case AuthorizationError():
+            case TopicAuthorizationFailedError() | ClusterAuthorizationFailedError():
                 return PermanentError(f"{where} does not let us write to {topic}: grant it")
             case UnknownTopicOrPartitionError():
                 return TemporaryError(f"{where} has no topic {topic}: make it with `groundswell topics create`")

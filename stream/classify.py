@@ -1,0 +1,310 @@
+"""The classify stage: read, score, compose, write. From the source topics to the scored log, with event time.
+
+Everything that a batch causes is acknowledged by Kafka before its offsets are committed: documents, the marks behind
+them in every partition of the scored topic, dead letters. After a crash a batch is read again; the record stage counts
+a document at the first message that brought it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from domain.classification import Unscored
+from domain.document import Document, Kind
+from domain.errors import InvalidInput
+from domain.log import Partition
+from domain.ports import Classifier, Prepared, Telemetry, TopicIds
+from stream import marks, messages
+from stream.compose import Composed, Composer, End, Item, places_of
+from stream.dead_letters import DeadLetterWriter
+from stream.incoming import Batch, Incoming, TopicPartition
+from stream.intake import Intake, IntakePolicy, Step
+from stream.kafka import KafkaConnection
+from stream.marks import Progress
+from stream.messages import MessagePolicy
+from stream.offsets import Offsets
+from stream.producer import Producer
+from stream.score import Scorer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STAGE: Final = "classify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyPolicy:
+    """Bounds of the classify stage. Times are in seconds."""
+
+    limits: MessagePolicy = field(default_factory=MessagePolicy)
+    idle_after: float = 30.0
+    """A source partition that was read to its end and brought nothing for so long does not hold event time back."""
+    idle_check: float = 2.0
+    """How often Kafka is asked whether quiet partitions were read to their end."""
+    max_scored_bytes: int = 900_000
+    """Of a message of the scored topic."""
+    intake: IntakePolicy = field(default_factory=IntakePolicy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyTopics:
+    """Names of topics."""
+
+    news: str = "news"
+    comments: str = "comments"
+    scored: str = "scored"
+    dead_letters: str = "dead-letters"
+
+    @property
+    def sources(self) -> dict[str, Kind]:
+        """What sort of document each source topic brings."""
+        return {self.news: Kind.NEWS, self.comments: Kind.COMMENT}
+
+
+@dataclass(kw_only=True)
+class _Reading:
+    """A batch, read and made ready for the model."""
+
+    items: list[Item]
+    to_score: list[Item]
+    texts: list[str]
+    """Of what is to be scored."""
+    prepared: Prepared | None
+
+
+class ClassifyStage:
+    """Implements stream.intake.Stage."""
+
+    def __init__(
+        self,
+        *,
+        connection: KafkaConnection,
+        group: str,
+        topics: ClassifyTopics,
+        classifier: Classifier,
+        policy: ClassifyPolicy,
+        topic_ids: TopicIds,
+        telemetry: Telemetry,
+        config_hash: str,
+        positions: Callable[[], Awaitable[Mapping[TopicPartition, int]]],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`positions`: the offset that is fetched next of each partition of the assignment; behind it there may still
+        be nothing but what transactions leave in the log."""
+        self._positions = positions
+        self._topics = topics
+        self._policy = policy
+        self._topic_ids = topic_ids
+        self._telemetry = telemetry
+        self._clock = clock
+        self._languages = classifier.languages
+        self._scorer = Scorer(classifier)
+        self._composer = Composer(
+            stage=STAGE,
+            scored_topic=topics.scored,
+            config_hash=config_hash,
+            max_scored_bytes=policy.max_scored_bytes,
+        )
+        self._producer = Producer(connection, name=STAGE, compression="lz4")
+        self._letters = DeadLetterWriter(connection, topics.dead_letters)
+        self._offsets = Offsets(connection, group)
+        self._progress = Progress(fan_out=1)
+        self._next_idle_check = 0.0
+        self._reader = ThreadPoolExecutor(1, "classify-read")
+        self._model = ThreadPoolExecutor(1, "classify-model")
+
+    @property
+    def name(self) -> str:
+        return STAGE
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (self.read, self.score, self.compose, self.write)
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._model.shutdown(wait=False, cancel_futures=True)
+        await self._producer.stop()
+        await self._letters.stop()
+        await self._offsets.close()
+
+    async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Say in the scored log which source partitions there are and which of them are not read to their end, before
+        anything else is said of them."""
+        sources = {topic: await self._producer.partitions(topic) for topic in self._topics.sources}
+        every = frozenset(TopicPartition(topic, number) for topic, count in sources.items() for number in range(count))
+        ends = await self._offsets.ends(every)
+        starts = await self._offsets.beginnings(every) | await self._offsets.committed(every)
+        identities = await self._identify(every)
+        progress = Progress(fan_out=await self._producer.partitions(self._topics.scored))
+        begun = progress.begin(
+            owned={place: identities[place] for place in partitions},
+            others={place: identities[place] for place in every - partitions},
+            starts=starts,
+            ends=ends,
+            now=_monotonic(),
+        )
+        composed = Composed()
+        self._composer.add_marks(composed, begun, progress.fan_out)
+        await self._producer.send(composed.runs)
+        self._count(composed)
+        self._progress = progress
+        return {}
+
+    async def revoked(self) -> None:
+        """Nothing: the next assignment begins anew."""
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    async def read(self, batch: Batch) -> _Reading:
+        """Decode the messages, and make their texts ready for the model while that is busy with the batch before."""
+        return await self._in_thread(self._reader, self._read, batch.messages)
+
+    async def score(self, reading: _Reading) -> list[Item]:
+        """Run the model in its own thread."""
+        if reading.to_score:
+            await self._in_thread(self._model, self._score, reading)
+        return reading.items
+
+    async def compose(self, items: list[Item]) -> Composed:
+        """Make the messages to be written. Whatever can fail for now comes before, so that it is done once."""
+        progress = self._progress
+        for place, first in places_of(items).items():
+            if progress.went_back(place, first):
+                log.warning("offset %d of %s-%d comes again: was the topic cut off, or made anew?", first, *place)
+                progress.restart(place, (await self._identify({place}))[place])
+        quiet = await self._quiet()
+        progress.fan_out = await self._producer.partitions(self._topics.scored)
+        composed = self._composer.compose(items, progress, now=self._clock(), monotonic=_monotonic())
+        still_quiet = quiet & progress.quiet(self._policy.idle_after, _monotonic())
+        self._composer.add_marks(composed, progress.idle(still_quiet), progress.fan_out)
+        return composed
+
+    async def write(self, composed: Composed) -> None:
+        """Write it all; returns when all of it is acknowledged."""
+        if composed.letters:
+            await self._letters.send(composed.letters)
+            for letter in composed.letters:
+                self._telemetry.count("dead_letters_total", stage=STAGE, reason=letter.reason)
+            composed.letters = []
+        await self._producer.send(composed.runs)
+        self._count(composed)
+
+    # --- what the steps are made of ----------------------------------------------------------------------------------
+
+    def _read(self, incoming: Sequence[Incoming]) -> _Reading:
+        items = [Item(message, self._content(message)) for message in incoming]
+        to_score, texts = [], []
+        for item in items:
+            if isinstance(item.content, Document):
+                if self._speaks(item.content.lang):
+                    to_score.append(item)
+                    texts.append(item.content.content)
+                else:
+                    item.outcome = Unscored.LANGUAGE
+        prepared = self._scorer.prepare(texts) if texts else None
+        return _Reading(items=items, to_score=to_score, texts=texts, prepared=prepared)
+
+    def _content(self, message: Incoming) -> Document | End | InvalidInput:
+        try:
+            if message.headers and marks.is_end(message.headers):
+                return End(marks.decode_end(message.value, message.timestamp_ms, self._policy.limits.max_ahead))
+            return messages.decode(
+                message.value,
+                message.headers,
+                message.timestamp_ms,
+                self._topics.sources[message.topic],
+                self._policy.limits,
+            )
+        except InvalidInput as error:
+            return error
+
+    def _speaks(self, lang: str | None) -> bool:
+        return lang is None or lang.partition("-")[0] in self._languages
+
+    def _score(self, reading: _Reading) -> None:
+        answers = self._scorer.score(reading.texts, reading.prepared)
+        for item, answer in zip(reading.to_score, answers, strict=True):
+            item.outcome = answer
+
+    async def _quiet(self) -> frozenset[TopicPartition]:
+        """Sources that brought nothing for a while and, as Kafka says now, were read to their end."""
+        now = _monotonic()
+        quiet = self._progress.quiet(self._policy.idle_after, now)
+        if not quiet or now < self._next_idle_check:
+            return frozenset()
+        self._next_idle_check = now + self._policy.idle_check
+        positions = await self._positions()
+        ends = await self._offsets.ends(quiet)
+        return frozenset(place for place in quiet if positions.get(place, -1) >= ends[place])
+
+    async def _identify(
+        self, places: frozenset[TopicPartition] | set[TopicPartition]
+    ) -> dict[TopicPartition, Partition]:
+        ids = {
+            topic: await asyncio.to_thread(self._topic_ids.topic_id, topic)
+            for topic in {place.topic for place in places}
+        }
+        return {
+            place: Partition(topic=place.topic, topic_id=ids[place.topic], number=place.partition) for place in places
+        }
+
+    def _count(self, composed: Composed) -> None:
+        count = self._telemetry.count
+        if composed.scored:
+            count("documents_total", composed.scored, stage=STAGE, outcome="scored")
+        if composed.unscored:
+            count("documents_total", composed.unscored, stage=STAGE, outcome="unscored")
+        for mark in composed.marks:
+            count("marks_total", status=mark.status.value)
+
+    async def _in_thread(self, thread: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def build_classify(
+    *,
+    connection: KafkaConnection,
+    topics: ClassifyTopics,
+    group: str,
+    classifier: Classifier,
+    topic_ids: TopicIds,
+    policy: ClassifyPolicy,
+    telemetry: Telemetry,
+    config_hash: str = "",
+) -> Intake:
+    """The classify stage, ready for stream.runner.run."""
+    stage = ClassifyStage(
+        connection=connection,
+        group=group,
+        topics=topics,
+        classifier=classifier,
+        policy=policy,
+        topic_ids=topic_ids,
+        telemetry=telemetry,
+        config_hash=config_hash,
+        positions=lambda: intake.positions(),
+    )
+    intake = Intake(
+        connection=connection,
+        group=group,
+        topics=tuple(topics.sources),
+        stage=stage,
+        policy=policy.intake,
+        telemetry=telemetry,
+    )
+    return intake
