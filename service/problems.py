@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -60,20 +59,22 @@ def describe(
     return f"{key}{_shown(location, tree, secret=secret)} ({where}) {_reason(problem)}"
 
 
-def unknown_variable(variable: str, known: Iterable[str]) -> str:
+def unknown_variable(variable: str, known: Iterable[str], env_prefix: str) -> str:
     """One line about an environment variable with our prefix that is no setting."""
-    close = get_close_matches(variable, list(known), n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]}?" if close else "; `groundswell config --reference` lists them"
+    # Without the prefix, which would make all of them alike.
+    names = {name.removeprefix(env_prefix): name for name in known}
+    close = get_close_matches(variable.removeprefix(env_prefix), list(names), n=1, cutoff=0.6)
+    hint = f"; did you mean {names[close[0]]}?" if close else "; `groundswell config --reference` lists them"
     return f"{variable} (environment) is not a setting{hint}"
 
 
 def holds_secret(annotation: object) -> bool:
-    """Whether a value of this type is something to be masked."""
+    """Whether a value of this type is, or may contain, something to be masked."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(holds_secret(field.annotation) for field in annotation.model_fields.values())
     if isinstance(annotation, type) and issubclass(annotation, SecretStr):
         return True
-    if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType):
-        return any(holds_secret(argument) for argument in typing.get_args(annotation))
-    return False
+    return any(holds_secret(argument) for argument in typing.get_args(annotation))
 
 
 def masked_url(text: str) -> str:

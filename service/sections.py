@@ -245,7 +245,7 @@ class Classify(Section):
     max_text_bytes: int = Field(
         default=65_536,
         ge=1,
-        le=1_000_000,
+        le=400_000,
         description="Longest text of a document, in bytes of UTF-8; more is a dead letter.",
     )
     max_symbols: int = Field(

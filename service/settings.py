@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     windows: Windows = Windows()
     event_time: EventTime = EventTime()
     rules: tuple[Rule, ...] = Field(
-        default=(Rule(name="surge"),), min_length=1, description="What alerts are raised for: a list of surge rules."
+        default=(Rule(name="surge"),), description="What alerts are raised for: a list of surge rules."
     )
     receivers: tuple[Receiver, ...] = Field(default=(), description="Whose webhooks are called: a list of receivers.")
     http: Http = Http()
@@ -276,7 +276,7 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tr
             continue
         setting = known.get(variable)
         if setting is None:
-            problems.append(unknown_variable(variable, known))
+            problems.append(unknown_variable(variable, known, ENV_PREFIX))
         elif not value:
             continue  # compose files pass on variables that are not set as empty ones
         elif setting.structured:

@@ -5,6 +5,8 @@ Heavy rooms are imported where they are used, so that a process loads only what 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -30,12 +32,11 @@ if TYPE_CHECKING:
     from stream.dead_letter_tools import DeadLetters
     from stream.intake import Intake
     from stream.kafka import KafkaConnection
+    from stream.messages import MessagePolicy
     from stream.topics import TopicPlan
 
-_LARGEST_SCORED = 4 << 20
-"""Bytes: the longest text that the settings allow (1 MB), with everything around it escaped."""
-_LARGEST_DEAD_LETTER = 64 << 20
-"""Bytes: a dead letter is a source message of whatever size its topic takes, and some headers more."""
+_LARGEST_DEAD_LETTER = 16 << 20
+"""Bytes: a dead letter is a source message, of whatever size its topic takes, and some headers more."""
 
 
 # --- the servers -----------------------------------------------------------------------------------------------------
@@ -116,13 +117,13 @@ def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
     from stream.topics import TopicPlan
 
     kafka = settings.kafka
-    largest = {kafka.scored_topic: _LARGEST_SCORED, kafka.dead_letters_topic: _LARGEST_DEAD_LETTER}
+    roomy = {"max.message.bytes": str(_LARGEST_DEAD_LETTER)}
     return tuple(
         TopicPlan(
             name=name,
             partitions=kafka.partitions,
             replication=kafka.replication_factor,
-            configs={"max.message.bytes": str(largest[name])} if name in largest else {},
+            configs=roomy if name == kafka.dead_letters_topic else {},
         )
         for name in topic_names(settings)
     )
@@ -148,6 +149,47 @@ def classifier(settings: Settings) -> Classifier:
     from models import load_classifier
 
     return load_classifier(settings.model.ref, device=settings.model.device, streams=settings.model.streams)
+
+
+def message_limits(settings: Settings) -> MessagePolicy:
+    """What documents must keep to, wherever they come in."""
+    from stream.messages import MessagePolicy
+
+    return MessagePolicy(
+        max_text=settings.classify.max_text_bytes,
+        max_symbols=settings.classify.max_symbols,
+        max_ahead=settings.event_time.max_ahead,
+    )
+
+
+def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
+    """From the source topics to the scored log."""
+    from stream.admin import KafkaAdmin
+    from stream.classify import ClassifyPolicy, ClassifyTopics, build_classify
+    from stream.intake import IntakePolicy
+    from stream.topics import KafkaTopicIds
+
+    connection = kafka_connection(settings)
+    kafka = settings.kafka
+    model = classifier(settings)
+    intake = IntakePolicy(max_batch=settings.classify.batch_size, max_wait=settings.classify.batch_wait.total_seconds())
+    return build_classify(
+        connection=connection,
+        topics=ClassifyTopics(
+            news=kafka.news_topic,
+            comments=kafka.comments_topic,
+            scored=kafka.scored_topic,
+            dead_letters=kafka.dead_letters_topic,
+        ),
+        group=_group(settings, "classify"),
+        classifier=model,
+        topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
+        policy=ClassifyPolicy(
+            limits=message_limits(settings), idle_after=settings.classify.idle_after.total_seconds(), intake=intake
+        ),
+        telemetry=telemetry,
+        config_hash=_config_hash(model, settings),
+    )
 
 
 def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
@@ -193,17 +235,16 @@ def surge_rules(settings: Settings) -> tuple[SurgeRule, ...]:
 
 def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
     """Evaluates the rules."""
-    from store.postgres.reader import PostgresReader
-
     from alerts.watch import Watcher
     from store.postgres.alerts import PostgresAlertStore
+    from store.postgres.reader import PostgresReader
+    from store.postgres.rollups import PostgresRollUps
 
     database = postgres(settings, "watch")
-    reader = PostgresReader(database)
     return Watcher(
         surge_rules(settings),
-        windows=_window_reader(settings, "watch", reader),
-        history=reader,
+        windows=_window_reader(settings, "watch", PostgresRollUps(database)),
+        history=PostgresReader(database),
         alerts=PostgresAlertStore(database),
         lateness=settings.event_time.lateness,
         telemetry=telemetry,
@@ -236,20 +277,20 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
 
 def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
     """What the HTTP API is made of."""
-    from store.postgres.reader import PostgresReader
-
     from service.http.parts import HttpPolicy, Parts
+    from store.postgres.reader import PostgresReader
+    from store.postgres.rollups import PostgresRollUps
     from stream.publish import KafkaPublisher
 
-    reader = PostgresReader(postgres(settings, "serve", pool_size=10))
+    database = postgres(settings, "serve", pool_size=10)
     policy = HttpPolicy(
         max_body_bytes=settings.http.max_body_bytes,
         max_documents=settings.http.max_documents,
         lateness=settings.event_time.lateness,
     )
     return Parts(
-        history=reader,
-        windows=_window_reader(settings, "serve", reader),
+        history=PostgresReader(database),
+        windows=_window_reader(settings, "serve", PostgresRollUps(database)),
         publisher=KafkaPublisher(kafka_connection(settings), topics=source_topics(settings)),
         telemetry=telemetry,
         probes=probes(settings, telemetry.render, ("kafka", "postgres", "redis")),
@@ -333,10 +374,16 @@ def _windows(settings: Settings, client_name: str, history: PostgresHistory) -> 
     )
 
 
-def _window_reader(settings: Settings, client_name: str, reader: RollUps) -> RedisWindowReader:
+def _window_reader(settings: Settings, client_name: str, fallback: RollUps) -> RedisWindowReader:
     from store.redis.reader import RedisWindowReader
 
-    return RedisWindowReader(redis(settings, client_name), prefix=settings.redis.prefix, fallback=reader)
+    return RedisWindowReader(redis(settings, client_name), prefix=settings.redis.prefix, fallback=fallback)
+
+
+def _config_hash(model: Classifier, settings: Settings) -> str:
+    """Names what, beside the text, shaped a score: hex BLAKE2b-64 of the model and how it was run."""
+    shaped_by = {"model": str(model.model), "device": settings.model.device}
+    return hashlib.blake2b(json.dumps(shaped_by, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _group(settings: Settings, stage: str) -> str:
