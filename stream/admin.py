@@ -24,6 +24,7 @@ _IN_MEMORY_CLUSTER = "mockCluster"
 """How librdkafka's in-memory broker begins the cluster ids that it makes up."""
 _IN_MEMORY_VERSION = (2, 0)
 """The in-memory broker answers the version handshake of newer protocols in a way that kafka-python can't read."""
+_FIRST_TRY_MS = 2000
 _DIAGNOSIS_TIMEOUT = 3.0
 
 
@@ -65,21 +66,25 @@ class KafkaAdmin:
                     self._drop()
                 raise translate(error, self.connection) from error
 
+    def in_memory(self) -> bool:
+        """Whether this is librdkafka's broker for demonstrations: it makes topics by itself, and they have no ids."""
+        return self.run(_is_in_memory)
+
     def _open(self) -> KafkaAdminClient:
+        # A broker that is there answers at once, so the odd one gets its turn before the patience is spent.
+        first = min(_FIRST_TRY_MS, self._timeout_ms)
         try:
-            return self._connect()
-        except errors.KafkaTimeoutError as error:
-            in_memory = self._connect_in_memory()
-            if in_memory is None:
-                raise error
-            return in_memory
+            return self._connect(bootstrap_timeout_ms=first)
+        except errors.KafkaTimeoutError:
+            client = self._connect_in_memory()
+        return client or self._connect(bootstrap_timeout_ms=max(self._timeout_ms - first, 1))
 
     def _connect_in_memory(self) -> KafkaAdminClient | None:
         try:
             client = self._connect(api_version=_IN_MEMORY_VERSION, bootstrap_timeout_ms=1000)
         except errors.KafkaError:
             return None
-        if str(client.describe_cluster()["cluster_id"]).startswith(_IN_MEMORY_CLUSTER):
+        if _is_in_memory(client):
             return client
         client.close()
         return None
@@ -95,7 +100,6 @@ class KafkaAdmin:
         settings = {
             "client_id": "groundswell-admin",
             "request_timeout_ms": self._timeout_ms,
-            "bootstrap_timeout_ms": self._timeout_ms,
             "kafka_client": remember,
             **self.connection.kafka_python(),
             **settings,
@@ -111,6 +115,10 @@ class KafkaAdmin:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _is_in_memory(client: KafkaAdminClient) -> bool:
+    return str(client.describe_cluster()["cluster_id"]).startswith(_IN_MEMORY_CLUSTER)
 
 
 def translate(error: Exception, connection: KafkaConnection) -> GroundswellError:

@@ -15,7 +15,7 @@ from domain.timeline import EPOCH, minute_of, start_of, to_epoch_us
 from stream.feed_reader import FeedReader, Looking, Survey
 from stream.feed_readers import BadRow, FeedFormat
 from stream.feed_rows import FeedDocument, RowPolicy, RowShaper
-from stream.feed_sender import FeedSender, open_sender
+from stream.feed_sender import FeedSender
 from stream.feed_source import FeedSource
 from stream.kafka import KafkaConnection
 from stream.messages import MessagePolicy
@@ -24,7 +24,6 @@ __all__ = ["BadRow", "FeedFormat", "FeedPolicy", "FeedProgress", "FeedSource", "
 
 _TOO_SHORT_TO_SLEEP: Final = 0.005
 _PROGRESS_EVERY: Final = 0.2
-_FLUSH_AFTER_INTERRUPT: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,8 @@ class FeedPolicy:
     """Move all dates by one constant, so that the last document's date is the moment at which it will be sent; none is
     ever in the future (so at a speed below 1 it is the first one's; at the highest, it is the moment of the start)."""
     settle: timedelta = timedelta(0)
-    """How much further than the last date (rounded up to a whole minute) the end marks let event time come."""
+    """How much further than the last date (rounded up to a whole minute) the end marks let event time come. They are
+    never further ahead of the clock than a document may be."""
     skip_bad: bool = False
     """Go on without the rows that can't be read; otherwise the first one ends the feed."""
     id_prefix: str = ""
@@ -159,20 +159,21 @@ class _Feed:
 
     async def run(self, source: FeedSource) -> FeedSummary:
         reader = self._reader(source)
+        sender = FeedSender(self._connection)
         ended_at: datetime | None = None
         interrupted = False
-        async with open_sender(self._connection) as sender:
-            await sender.check(self._policy.topics.values())
+        try:
+            await sender.start(self._policy.topics.values())
             try:
                 await self._send_all(reader, sender)
-                await sender.flush()
             except asyncio.CancelledError:
                 interrupted = True
-                async with asyncio.timeout(_FLUSH_AFTER_INTERRUPT):
-                    await sender.flush()
+                await sender.flush()
             if self._last is not None and not interrupted:
-                ended_at = start_of(minute_of(self._last) + 1) + self._policy.settle
+                ended_at = self._end(self._last)
                 await sender.mark_ends(ended_at)
+        finally:
+            await sender.stop()
         self._tell()
         return FeedSummary(
             documents=self._sent,
@@ -184,6 +185,11 @@ class _Feed:
             seconds=time.monotonic() - self._started,
             interrupted=interrupted,
         )
+
+    def _end(self, last: datetime) -> datetime:
+        """The next whole minute and what is added to it, as far ahead of now as an end mark may be."""
+        wanted = start_of(minute_of(last) + 1) + self._policy.settle
+        return min(wanted, start_of(minute_of(datetime.now(UTC) + self._policy.messages.max_ahead)))
 
     def _reader(self, source: FeedSource) -> FeedReader:
         policy = self._policy
@@ -198,18 +204,20 @@ class _Feed:
         return FeedReader(source, shaper, skip_bad=policy.skip_bad, look_first=policy.shift_to_now)
 
     async def _send_all(self, reader: FeedReader, sender: FeedSender) -> None:
-        async with aclosing(reader.items()) as items:
-            async for item in items:
-                match item:
-                    case FeedDocument():
-                        await self._send(item, sender)
-                    case BadRow():
-                        self._bad += 1
-                        self._on_bad_row(item)
-                    case Looking():
-                        self._looked_at = item.rows
-                    case Survey():
-                        self._survey = item
+        async with aclosing(reader.batches()) as batches:
+            async for batch in batches:
+                for item in batch:
+                    match item:
+                        case FeedDocument():
+                            await self._send(item, sender)
+                        case BadRow():
+                            self._bad += 1
+                            self._on_bad_row(item)
+                        case Looking():
+                            self._looked_at = item.rows
+                        case Survey():
+                            self._survey = item
+                await sender.flush()
                 if time.monotonic() - self._told_at >= _PROGRESS_EVERY:
                     self._tell()
 
@@ -218,6 +226,7 @@ class _Feed:
             self._started = time.monotonic()
             self._timetable = _Timetable(self._policy, self._survey, document.published_us, now=datetime.now(UTC))
         while (due_in := self._timetable.due_in(document)) > _TOO_SHORT_TO_SLEEP:
+            await sender.flush()
             self._tell()
             await asyncio.sleep(min(due_in, _PROGRESS_EVERY))
         shift = self._timetable.shift_us

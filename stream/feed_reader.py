@@ -56,8 +56,9 @@ class FeedReader:
         self._format = source.chosen_format()
         self._keep = look_first or self._format is FeedFormat.PARQUET
 
-    async def items(self) -> AsyncGenerator[Item, None]:
-        """Looks and bad rows, one Survey, then documents in order (and, of a stream, bad rows between them).
+    async def batches(self) -> AsyncGenerator[list[Item], None]:
+        """Whatever there is, as soon as there is some: looks and bad rows, one Survey, then documents in order (and, of
+        a stream, bad rows between them).
 
         Raises InvalidInput for a row that can't be read (unless skipped), for a stream that is out of order, and for a
         source that is not what it should be.
@@ -66,8 +67,8 @@ class FeedReader:
         # Not a pool's thread: one that waits for standard input must not keep the process from ending.
         threading.Thread(target=self._run, args=(handover,), name="feed-reader", daemon=True).start()
         try:
-            async for item in handover.items():
-                yield item
+            async for batch in handover.batches():
+                yield batch
         finally:
             handover.close()
 
@@ -179,16 +180,16 @@ class _Handover:
         self._closed = True
         self._room.release()
 
-    async def items(self) -> AsyncIterator[Item]:
+    async def batches(self) -> AsyncIterator[list[Item]]:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            # Read before the queue is emptied: whatever was put before the end is in it.
+            # Asked before the queue is emptied: whatever was put before the end is in it then.
             ended = self._ended
-            while self._waiting:
-                item = self._waiting.popleft()
+            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            for _ in batch:
                 self._room.release()
-                yield item
+            yield batch
             if ended:
                 if self._error is not None:
                     raise self._error

@@ -3,122 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-import msgspec
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
-
-from domain.errors import GroundswellError, PermanentError, TemporaryError
-from stream.admin import why_unreachable
+from domain.errors import PermanentError, TemporaryError
+from stream import marks
+from stream.admin import KafkaAdmin
+from stream.incoming import TopicPartition
 from stream.kafka import KafkaConnection
+from stream.producer import Producer, Record, partition_for
+from stream.topics import describe_topics
 
-MARK_HEADER: Final = "groundswell.mark"
-END: Final = b"end"
+log = logging.getLogger(__name__)
 
-_METADATA_TIMEOUT: Final = 10.0
-_DELIVERY_TIMEOUT_MS: Final = 120_000
-"""Long enough for a broker to be restarted meanwhile."""
+_FLUSH_AT: Final = 4 << 20
+"""Bytes that are kept at most before they are sent."""
+_PATIENCE: Final = 120.0
+"""Seconds for which a Kafka that does not answer is waited for: it may be restarting."""
+_RETRY_AFTER: Final = 1.0
 
 
 class FeedSender:
-    """Sends messages and keeps those that are not acknowledged yet. `open_sender` makes one."""
+    """Collects messages, then sends each partition's together. For one event loop."""
 
-    def __init__(self, producer: AIOKafkaProducer, connection: KafkaConnection) -> None:
-        self._producer = producer
+    def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
-        self._pending: deque[asyncio.Future[object]] = deque()
+        self._producer = Producer(connection, name="feed")
+        self._partitions: dict[str, int] = {}
+        self._collected: dict[TopicPartition, list[Record]] = {}
+        self._size = 0
         self._written: set[str] = set()
 
-    async def check(self, topics: Iterable[str]) -> None:
-        """Raises PermanentError when a topic is missing."""
-        for topic in topics:
-            try:
-                async with asyncio.timeout(_METADATA_TIMEOUT):
-                    await self._producer.partitions_for(topic)
-            except (TimeoutError, UnknownTopicOrPartitionError) as error:
-                raise PermanentError(
-                    f"there is no topic {topic} in Kafka at {self._connection.bootstrap_servers}: make it with "
-                    "`groundswell topics create`"
-                ) from error
-            except KafkaError as error:
-                raise await translate(error, self._connection) from error
+    async def start(self, topics: Iterable[str]) -> None:
+        """Raises TemporaryError when Kafka can't be reached, PermanentError when it refuses us or has no such topic."""
+        names = tuple(topics)
+        await asyncio.to_thread(self._require, names)
+        for topic in names:
+            self._partitions[topic] = await self._producer.partitions(topic)
 
     async def send(self, topic: str, key: bytes, value: bytes) -> None:
-        """Returns when the message has its place in the order; waits while there is no room for it."""
-        try:
-            self._pending.append(await self._producer.send(topic, value, key))
-            self._written.add(topic)
-            while self._pending and self._pending[0].done():
-                self._pending.popleft().result()
-        except KafkaError as error:
-            raise await translate(error, self._connection) from error
+        """Collect a message; sends when there are many."""
+        place = TopicPartition(topic, partition_for(key, self._partitions[topic]))
+        self._collected.setdefault(place, []).append(Record(key, value))
+        self._size += len(key) + len(value)
+        if self._size >= _FLUSH_AT:
+            await self.flush()
 
     async def flush(self) -> None:
-        """Returns when all that was sent is acknowledged."""
-        try:
-            while self._pending:
-                await self._pending[0]
-                self._pending.popleft()
-        except KafkaError as error:
-            raise await translate(error, self._connection) from error
+        """Returns when all that was collected is acknowledged. While Kafka does not answer it is tried again: what was
+        written already is written twice then, and counts once."""
+        if not self._collected:
+            return
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _PATIENCE
+        while True:
+            try:
+                await self._producer.send(self._collected)
+                break
+            except TemporaryError as error:
+                if clock() >= deadline:
+                    raise
+                log.warning("the feed waits: %s", error)
+                await asyncio.sleep(_RETRY_AFTER)
+        self._written |= {place.topic for place in self._collected}
+        self._collected = {}
+        self._size = 0
 
     async def mark_ends(self, at: datetime) -> None:
         """Say in every partition of the topics written to that everything before `at` has been sent."""
-        value = msgspec.json.encode({"at": at})
-        try:
-            for topic in sorted(self._written):
-                for partition in sorted(await self._producer.partitions_for(topic)):
-                    await self._producer.send_and_wait(topic, value, partition=partition, headers=[(MARK_HEADER, END)])
-        except KafkaError as error:
-            raise await translate(error, self._connection) from error
+        mark = Record(None, marks.encode_end(at), marks.end_headers())
+        for topic in self._written:
+            for number in range(self._partitions[topic]):
+                self._collected[TopicPartition(topic, number)] = [mark]
+        await self.flush()
 
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._producer.stop()
 
-@asynccontextmanager
-async def open_sender(connection: KafkaConnection) -> AsyncIterator[FeedSender]:
-    """A connected sender. Raises TemporaryError when Kafka can't be reached."""
-    producer = AIOKafkaProducer(
-        client_id="groundswell-feed",
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=5,
-        max_batch_size=256 << 10,
-        max_request_size=4 << 20,
-        request_timeout_ms=_DELIVERY_TIMEOUT_MS,
-        **connection.aiokafka(),
-    )
-    try:
-        try:
-            await producer.start()
-        except KafkaError as error:
-            raise await translate(error, connection) from error
-        yield FeedSender(producer, connection)
-    finally:
-        await producer.stop()
-
-
-async def translate(error: KafkaError, connection: KafkaConnection) -> GroundswellError:
-    """aiokafka's error in our words, with what to do about it."""
-    where = f"Kafka at {connection.bootstrap_servers}"
-    match error:
-        case TopicAuthorizationFailedError() | ClusterAuthorizationFailedError():
-            who = connection.username or "this client"
-            return PermanentError(f"{where} does not allow this to {who} ({type(error).__name__}): grant it by an ACL")
-        case MessageSizeTooLargeError():
-            return PermanentError(f"{where} refuses a document for its size: raise the topic's max.message.bytes")
-        case KafkaConnectionError() | KafkaTimeoutError():
-            return await why_unreachable(connection)
-        case _:
-            return TemporaryError(f"{where} does not take messages now ({type(error).__name__})")
+    def _require(self, topics: tuple[str, ...]) -> None:
+        with KafkaAdmin(self._connection) as admin:
+            missing = [found.name for found in describe_topics(admin, topics) if not found.exists]
+            if missing and not admin.in_memory():
+                raise PermanentError(
+                    f"there is no topic {', '.join(missing)}: make it with `groundswell topics create`"
+                )

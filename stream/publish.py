@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from domain.document import Document, Kind
 from domain.errors import InvalidInput
+from stream import messages
+from stream.admin import translate
 from stream.kafka import KafkaConnection
+from stream.messages import MessagePolicy
+
+_CONNECT_TIMEOUT: Final = 5.0
+_DELIVERY_TIMEOUT: Final = 15.0
+"""Seconds. A caller waits for it; what Kafka takes later than that is sent again by the caller, with the same id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +42,103 @@ class Refused(InvalidInput):
         self.refusals = tuple(refusals)
 
 
-class KafkaPublisher:
-    """Puts documents on the source topics. Blocking, thread-safe."""
+class _Checked(NamedTuple):
+    document: Document
+    value: bytes
 
-    def __init__(self, connection: KafkaConnection, *, topics: Mapping[Kind, str]) -> None:
-        raise NotImplementedError
+
+class KafkaPublisher:
+    """Puts documents on the source topics. Blocking, thread-safe; connects at the first call."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        *,
+        topics: Mapping[Kind, str],
+        policy: MessagePolicy | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._connection = connection
+        self._topics = topics
+        self._policy = policy or MessagePolicy()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._producer: KafkaProducer | None = None
 
     def publish(self, items: Sequence[Mapping[str, Any]]) -> tuple[Document, ...]:
         """The documents as they will be read, in order, once Kafka has acknowledged all of them.
 
         Each item is a document's fields and its `kind` (`news` when absent). Raises Refused, publishing none, when any
         is not valid; TemporaryError when Kafka does not take them in time (some may have been published: sending them
-        again is safe, by their ids).
+        again is safe, by their ids); PermanentError when a person must act.
         """
-        raise NotImplementedError
+        timestamp_ms = round(self._clock().timestamp() * 1000)
+        checked = self._check(items, timestamp_ms)
+        try:
+            producer = self._connected()
+            deadline = time.monotonic() + _DELIVERY_TIMEOUT
+            sent = [
+                producer.send(self._topics[document.kind], value, key=document.id.encode(), timestamp_ms=timestamp_ms)
+                for document, value in checked
+            ]
+            for future in sent:
+                future.get(timeout=max(0.0, deadline - time.monotonic()))
+        except KafkaError as error:
+            # An idempotent producer that failed may have failed for good; the next call makes a new one.
+            self.close()
+            raise translate(error, self._connection) from error
+        return tuple(document for document, _ in checked)
 
     def close(self) -> None:
-        """Close the connections."""
-        raise NotImplementedError
+        """Close the connections; a later call opens them again."""
+        with self._lock:
+            if self._producer is not None:
+                self._producer.close(timeout=0)
+                self._producer = None
+
+    def _check(self, items: Sequence[Mapping[str, Any]], timestamp_ms: int) -> list[_Checked]:
+        checked: list[_Checked] = []
+        refusals: list[Refusal] = []
+        for index, item in enumerate(items):
+            try:
+                checked.append(self._checked(item, timestamp_ms))
+            except InvalidInput as error:
+                refusals.append(Refusal(index=index, reason=error.reason, message=str(error)))
+        if refusals:
+            raise Refused(refusals, len(items))
+        return checked
+
+    def _checked(self, item: Mapping[str, Any], timestamp_ms: int) -> _Checked:
+        fields = dict(item)
+        given = fields.pop("kind", None)
+        try:
+            kind = Kind.NEWS if given is None else Kind(given)
+        except ValueError as error:
+            allowed = " or ".join(Kind)
+            raise InvalidInput("bad_kind", f"kind must be {allowed}, got {str(given)[:40]!r}") from error
+        try:
+            value = msgspec.json.encode(fields)
+        except UnicodeEncodeError as error:
+            message = "a field contains half of a surrogate pair: send whole characters"
+            raise InvalidInput(messages.Reason.LONE_SURROGATE, message) from error
+        except (OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise InvalidInput(messages.Reason.WRONG_TYPE, f"the document can't be written as JSON: {error}") from error
+        return _Checked(messages.decode(value, (), timestamp_ms, kind, self._policy), value)
+
+    def _connected(self) -> KafkaProducer:
+        with self._lock:
+            if self._producer is None:
+                self._producer = KafkaProducer(
+                    client_id="groundswell-publish",
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=5,
+                    max_request_size=4 << 20,
+                    bootstrap_timeout_ms=round(_CONNECT_TIMEOUT * 1000),
+                    max_block_ms=round(_CONNECT_TIMEOUT * 1000),
+                    request_timeout_ms=round(_DELIVERY_TIMEOUT * 1000 / 2),
+                    delivery_timeout_ms=round(_DELIVERY_TIMEOUT * 1000),
+                    allow_auto_create_topics=False,
+                    **self._connection.kafka_python(),
+                )
+            return self._producer

@@ -1,12 +1,39 @@
-"""The record stage: from the scored log to the history and the windows."""
+"""The record stage: from the scored log to the history, then to the windows, then it is acknowledged.
+
+Why it can be killed anywhere: the history takes each document once and says itself how far it has come, the windows are
+counted from the history up to there, and a partition is read on from where the history ends, whatever Kafka believes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, Protocol, TypeVar
+from uuid import UUID
 
-from domain.ports import History, Telemetry, TopicIds, Windows
-from stream.intake import Intake, IntakePolicy
+from domain.errors import InvalidInput, PermanentError
+from domain.log import Mark, Partition, RecordBatch, ScoredRecord
+from domain.ports import Appended, History, Telemetry, TopicIds, Windows
+from stream import wire
+from stream.dead_letters import DeadLetter, DeadLetterWriter, dead_letter
+from stream.incoming import Batch, Incoming, TopicPartition
+from stream.intake import Intake, IntakePolicy, Step
 from stream.kafka import KafkaConnection
+from stream.offsets import Offsets
+from stream.reconcile import Reconciler
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STAGE: Final = "record"
+
+_REBUILD_SECONDS: Final = 900.0
+"""How long rebuilding the windows from a long history may take before the process counts as stalled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +41,241 @@ class RecordPolicy:
     """Bounds of the record stage. Times are in seconds."""
 
     reconcile_every: float = 5.0
-    """How often the windows of all assigned partitions are compared with the history."""
-    intake: IntakePolicy = field(default_factory=lambda: IntakePolicy(max_batch=1000, max_batch_bytes=4 << 20))
+    """How often the windows of all assigned partitions are compared with the history, and it with Kafka's logs."""
+    intake: IntakePolicy = field(
+        default_factory=lambda: IntakePolicy(max_batch=2000, max_batch_bytes=4 << 20, max_queued=8000)
+    )
+
+
+class LetterSink(Protocol):
+    """Where dead letters go."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns when all of them are acknowledged. Raises TemporaryError when Kafka does not take them."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """The messages of one partition in a batch, and what has become of them."""
+
+    messages: Sequence[Incoming]
+    batch: RecordBatch
+    unreadable: list[DeadLetter]
+    appended: Appended | None = None
+    """Kept over attempts: the history was asked once, and a second answer would call everything a duplicate."""
+
+
+class RecordStage:
+    """Implements stream.intake.Stage."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        windows: Windows,
+        topic_ids: TopicIds,
+        offsets: Offsets,
+        letters: LetterSink,
+        policy: RecordPolicy,
+        telemetry: Telemetry,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._history = history
+        self._topic_ids = topic_ids
+        self._offsets = offsets
+        self._letters = letters
+        self._policy = policy
+        self._telemetry = telemetry
+        self._clock = clock
+        self._reconciler = Reconciler(history, windows, telemetry)
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self._expected: dict[Partition, int] = {}
+        """The least offset that may come next. A lower one: the log was cut off or made anew."""
+        self._recorded: dict[Partition, int] = {}
+        """The least that the history must say it has recorded. Less: it was restored, or failed over."""
+        self._checked_at = 0.0
+        # The clients are blocking, and each is for one thread at a time. Decoding goes on beside them.
+        self._clients = ThreadPoolExecutor(1, "record-clients")
+        self._decoder = ThreadPoolExecutor(1, "record-decode")
+
+    @property
+    def name(self) -> str:
+        return STAGE
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (self.decode, self.write)
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self._clients.shutdown(wait=False, cancel_futures=True)
+        self._decoder.shutdown(wait=False, cancel_futures=True)
+        await self._letters.stop()
+        await self._offsets.close()
+
+    async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Bring the windows to the history, and read each partition on from where that ends, or from its beginning."""
+        self._recorded.clear()
+        ids = await self._in_thread(self._identify, partitions)
+        self._partitions = {place: _partition(place, ids) for place in partitions}
+        begins = await self._offsets.beginnings(partitions)
+        await self._agree_with_log()
+        await self._in_thread(self._check_windows, True)
+        seeks = {place: self._recorded.get(of, begins[place]) for place, of in self._partitions.items()}
+        self._expected = {of: seeks[place] for place, of in self._partitions.items()}
+        return seeks
+
+    async def revoked(self) -> None:
+        """Nothing: what was abandoned may still be running, and the next assignment begins anew."""
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    async def decode(self, batch: Batch) -> list[_Run]:
+        """Read the messages; those that can't be read become dead letters."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoder, self._decode, batch)
+
+    async def write(self, runs: list[_Run]) -> None:
+        """Append to the history, count into the windows, and send off the dead letters."""
+        if any(run.batch.start < self._expected[run.batch.partition] for run in runs):
+            log.warning("the scored log went back: was it cut off, or made anew?")
+            await self._check()
+        elif asyncio.get_running_loop().time() - self._checked_at >= self._policy.reconcile_every:
+            await self._check()
+        await self._in_thread(self._write, runs)
+        letters = [letter for run in runs for letter in (*run.unreadable, *self._refused(run))]
+        if letters:
+            await self._letters.send(letters)
+        for letter in letters:
+            self._telemetry.count("dead_letters_total", stage=STAGE, reason=letter.reason)
+        for run in runs:
+            self._expected[run.batch.partition] = run.batch.end
+            self._measure(run)
+
+    def _decode(self, batch: Batch) -> list[_Run]:
+        return [self._run(place, messages) for place, messages in batch.by_partition().items()]
+
+    def _run(self, place: TopicPartition, messages: Sequence[Incoming]) -> _Run:
+        documents: list[tuple[int, ScoredRecord]] = []
+        marks: list[tuple[int, Mark]] = []
+        unreadable: list[DeadLetter] = []
+        for message in messages:
+            try:
+                said = wire.decode(message.value)
+            except InvalidInput as error:
+                unreadable.append(dead_letter(message, stage=STAGE, error=error, now=self._clock()))
+            else:
+                if isinstance(said, ScoredRecord):
+                    documents.append((message.offset, said))
+                else:
+                    marks.extend((message.offset, mark) for mark in said)
+        batch = RecordBatch(
+            partition=self._partitions[place],
+            start=messages[0].offset,
+            end=messages[-1].offset + 1,
+            documents=documents,
+            marks=marks,
+        )
+        return _Run(messages=messages, batch=batch, unreadable=unreadable)
+
+    def _write(self, runs: Iterable[_Run]) -> None:
+        for run in runs:
+            partition = run.batch.partition
+            with self._telemetry.timed("step_seconds", stage=STAGE, step="append"):
+                if run.appended is None:
+                    self._require_recorded(partition)
+                    run.appended = self._history.append(run.batch)
+                    self._recorded[partition] = max(run.batch.end, self._recorded.get(partition, 0))
+            with self._telemetry.timed("step_seconds", stage=STAGE, step="count"):
+                self._reconciler.count(partition)
+
+    def _refused(self, run: _Run) -> Iterable[DeadLetter]:
+        if run.appended is None or not run.appended.refused:
+            return
+        messages = {message.offset: message for message in run.messages}
+        for refused in run.appended.refused:
+            error = InvalidInput(refused.reason, refused.message)
+            yield dead_letter(messages[refused.offset], stage=STAGE, error=error, now=self._clock())
+
+    def _measure(self, run: _Run) -> None:
+        if run.appended is None:
+            return
+        outcomes = {
+            "new": run.appended.new - run.appended.late,
+            "late": run.appended.late,
+            "duplicate": run.appended.duplicates,
+            "refused": len(run.appended.refused),
+            "unreadable": len(run.unreadable),
+        }
+        for outcome, number in outcomes.items():
+            if number:
+                self._telemetry.count("documents_total", number, stage=STAGE, outcome=outcome)
+        now = self._clock()
+        for _, record in run.batch.documents:
+            self._telemetry.observe("end_to_end_seconds", (now - record.scored.document.received_at).total_seconds())
+
+    # --- where things stand ------------------------------------------------------------------------------------------
+
+    async def _check(self) -> None:
+        """Compare Kafka's logs, the history and the windows, and put right what can be."""
+        await self._in_thread(self._check_topics)
+        await self._agree_with_log()
+        await self._in_thread(self._check_windows)
+        self._checked_at = asyncio.get_running_loop().time()
+
+    async def _agree_with_log(self) -> None:
+        """What the history holds beyond the end of a log is lost to Kafka: other messages will have these offsets."""
+        # In this order: the log only grows meanwhile.
+        recorded = await self._in_thread(self._read_recorded)
+        ends = await self._offsets.ends(self._partitions)
+        for place, partition in self._partitions.items():
+            if recorded.get(partition, 0) > ends[place]:
+                log.warning("%s/%d ends at %d, but %d was recorded", *place, ends[place], recorded[partition])
+                await self._in_thread(self._history.truncate, partition, ends[place])
+                recorded[partition] = ends[place]
+        self._recorded = recorded
+
+    def _read_recorded(self) -> dict[Partition, int]:
+        for partition in self._partitions.values():
+            self._require_recorded(partition)
+        offsets = {partition: self._history.next_offset(partition) for partition in self._partitions.values()}
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
+
+    def _require_recorded(self, partition: Partition) -> None:
+        known = self._recorded.get(partition)
+        if known is not None and (self._history.next_offset(partition) or 0) < known:
+            raise PermanentError(
+                f"the history of {partition.topic}/{partition.number} went back behind {known}: Postgres was restored "
+                "or failed over; start again, to read on from where it ends"
+            )
+
+    def _check_windows(self, anew: bool = False) -> None:
+        if anew:
+            self._reconciler.forget()
+        for partition in self._partitions.values():
+            self._reconciler.check(partition)
+
+    def _check_topics(self) -> None:
+        ids = self._identify(self._partitions)
+        if any(partition.topic_id != ids[partition.topic] for partition in self._partitions.values()):
+            raise PermanentError("the scored topic was made anew while it was read: start again")
+
+    def _identify(self, places: Iterable[TopicPartition]) -> dict[str, UUID]:
+        return {topic: self._topic_ids.topic_id(topic) for topic in {place.topic for place in places}}
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._clients, function, *arguments)
+
+
+def _partition(place: TopicPartition, ids: Mapping[str, UUID]) -> Partition:
+    return Partition(topic=place.topic, topic_id=ids[place.topic], number=place.partition)
 
 
 def build_record(
@@ -31,4 +291,20 @@ def build_record(
     telemetry: Telemetry,
 ) -> Intake:
     """The record stage, ready for stream.runner.run."""
-    raise NotImplementedError
+    stage = RecordStage(
+        history=history,
+        windows=windows,
+        topic_ids=topic_ids,
+        offsets=Offsets(connection, group),
+        letters=DeadLetterWriter(connection, dead_letters_topic),
+        policy=policy,
+        telemetry=telemetry,
+    )
+    return Intake(
+        connection=connection,
+        group=group,
+        topics=(scored_topic,),
+        stage=stage,
+        policy=replace(policy.intake, stall_after=max(policy.intake.stall_after, _REBUILD_SECONDS)),
+        telemetry=telemetry,
+    )

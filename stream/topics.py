@@ -65,6 +65,7 @@ class TopicChange:
     topic: str
     outcome: TopicOutcome
     partitions: int
+    """How many it has; 0 when it is not there yet."""
     differs: tuple[str, ...] = ()
 
 
@@ -72,8 +73,15 @@ def create_topics(admin: KafkaAdmin, plans: Sequence[TopicPlan]) -> tuple[TopicC
     """Make the topics that do not exist, and give more partitions to those that have too few.
 
     Doing it again changes nothing. A topic can't be given fewer partitions or other replicas: it is left as it is, and
-    the difference is named. Raises TemporaryError and PermanentError as KafkaAdmin does.
+    the difference is named. An in-memory broker makes its topics itself, when they are first used. Raises
+    TemporaryError and PermanentError as KafkaAdmin does.
     """
+    if admin.in_memory():
+        differs = ("this broker makes topics by itself, when they are first used",)
+        return tuple(
+            TopicChange(topic=plan.name, outcome=TopicOutcome.UNCHANGED, partitions=0, differs=differs)
+            for plan in plans
+        )
     return admin.run(lambda client: tuple(_create(client, plan) for plan in plans))
 
 

@@ -1,0 +1,219 @@
+"""History in memory, for unit tests; passes the contract that Postgres does, and rebuilds FakeWindows.
+
+    history = FakeHistory()
+    history.append(make_batch([make_record("a")]))
+    windows = FakeWindows(history)
+
+`fail_with` makes every call raise, as a server that is down does; `refuse` names ids that the sink can't hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from domain.classification import Label
+from domain.log import Mark, MarkStatus, Partition, RecordBatch, ScoredRecord
+from domain.ports import Appended, Refused
+from domain.subject import Subject, subjects_of
+from domain.timeline import Minute, minute_of
+from domain.watermark import MarkState
+from domain.window import UNKNOWN_PUBLISHER, Changes, Counts
+from store.rebuild_source import Increment
+
+_Key = tuple[Subject, Minute]
+
+
+@dataclass
+class _Row:
+    record: ScoredRecord
+    partition: Partition
+    offset: int | None
+    late: bool
+
+
+@dataclass
+class _State:
+    rows: dict[str, _Row] = field(default_factory=dict)
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
+    marks: dict[tuple[Partition, Partition], MarkState] = field(default_factory=dict)
+    high_times: dict[tuple[Partition, Partition], datetime] = field(default_factory=dict)
+
+
+class FakeHistory:
+    """The port domain.ports.History, and store.rebuild_source.RebuildSource."""
+
+    def __init__(self, *, lateness: timedelta = timedelta(minutes=5)) -> None:
+        self.lateness = lateness
+        self.refuse: set[str] = set()
+        self.fail_with: Exception | None = None
+        self.appends = 0
+        self._state = _State()
+
+    # --- History ---
+
+    def append(self, batch: RecordBatch) -> Appended:
+        self._answer()
+        self.appends += 1
+        start = self._state.next_offsets.get(batch.partition, 0)
+        new = duplicates = late = 0
+        refused: list[Refused] = []
+        entries: list[tuple[int, ScoredRecord | Mark]] = sorted(
+            [*batch.documents, *batch.marks], key=lambda entry: entry[0]
+        )
+        for offset, entry in entries:
+            if isinstance(entry, Mark):
+                if offset >= start:
+                    self._mark(batch.partition, entry)
+                continue
+            document = entry.scored.document
+            if document.id in self.refuse:
+                refused.append(Refused(offset=offset, reason="sink_refused", message="the sink can't hold it"))
+                continue
+            key = batch.partition, entry.origin.partition
+            high = max(self._state.high_times.get(key, entry.origin.high_time), entry.origin.high_time)
+            if offset >= start:
+                self._state.high_times[key] = high
+            if document.id in self._state.rows:
+                duplicates += 1
+                continue
+            is_late = document.published_at < high - self.lateness
+            self._state.rows[document.id] = _Row(entry, batch.partition, offset, is_late)
+            new += 1
+            late += is_late
+        self._state.next_offsets[batch.partition] = max(start, batch.end)
+        return Appended(new=new, duplicates=duplicates, late=late, refused=tuple(refused))
+
+    def next_offset(self, partition: Partition) -> int | None:
+        self._answer()
+        return self._state.next_offsets.get(partition)
+
+    def changes(self, partition: Partition, start: int) -> Changes:
+        self._answer()
+        rows = [
+            row
+            for row in self._state.rows.values()
+            if row.partition == partition and row.offset is not None and row.offset >= start
+        ]
+        counts, publishers = _summed(rows)
+        return Changes(
+            partition=partition,
+            start=start,
+            end=self._state.next_offsets.get(partition, 0),
+            counts=counts,
+            negative_publishers={key: frozenset(names) for key, names in publishers.items()},
+            marks=tuple(mark for (scored, _), mark in self._state.marks.items() if scored == partition),
+        )
+
+    def truncate(self, partition: Partition, log_end: int) -> None:
+        self._answer()
+        if self._state.next_offsets.get(partition, 0) <= log_end:
+            return
+        self._state.next_offsets[partition] = log_end
+        for row in self._state.rows.values():
+            if row.partition == partition and row.offset is not None and row.offset >= log_end:
+                row.offset = None
+
+    # --- RebuildSource ---
+
+    @contextmanager
+    def window_source(self) -> Iterator[_Snapshot]:
+        self._answer()
+        yield _Snapshot(
+            guards=dict(self._state.next_offsets),
+            marks=tuple(self._state.marks.values()),
+            rows=tuple(self._state.rows.values()),
+        )
+
+    # --- what tests do to it ---
+
+    @property
+    def ids(self) -> set[str]:
+        """The documents that it holds."""
+        return set(self._state.rows)
+
+    def counts(self) -> dict[_Key, Counts]:
+        """What the windows should hold: recomputed from the documents."""
+        return _summed(self._state.rows.values())[0]
+
+    def snapshot(self) -> object:
+        """A copy of everything, for `restore`."""
+        return deepcopy(self._state)
+
+    def restore(self, snapshot: object) -> None:
+        """Fall back to an older state."""
+        assert isinstance(snapshot, _State)
+        self._state = deepcopy(snapshot)
+
+    def _answer(self) -> None:
+        if self.fail_with is not None:
+            raise self.fail_with
+
+    def _mark(self, scored: Partition, mark: Mark) -> None:
+        key = scored, mark.partition
+        before = self._state.marks.get(key)
+        status = mark.status
+        if status is MarkStatus.UNREAD and before is not None:
+            status = MarkStatus.READING if before.status is MarkStatus.IDLE else before.status
+        if mark.high_time is not None:
+            self._state.high_times[key] = max(self._state.high_times.get(key, mark.high_time), mark.high_time)
+        self._state.marks[key] = MarkState(
+            scored=scored,
+            source=mark.partition,
+            status=status,
+            next_offset=max(mark.next_offset, before.next_offset if before else 0),
+            high_time=self._state.high_times.get(key),
+            ended_at=max(
+                (at for at in (mark.ended_at, before.ended_at if before else None) if at is not None), default=None
+            ),
+            fan_out=mark.fan_out,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Snapshot:
+    guards: Mapping[Partition, int]
+    marks: tuple[MarkState, ...]
+    rows: tuple[_Row, ...]
+
+    @property
+    def first_minute(self) -> Minute | None:
+        return min((minute for _, minute in _summed(self.rows)[0]), default=None)
+
+    def increments(self, start: Minute) -> Iterator[Increment]:
+        counts, publishers = _summed(self.rows)
+        for subject, minute in sorted(counts, key=lambda key: (key[1], key[0])):
+            if minute >= start:
+                yield Increment(
+                    subject=subject,
+                    minute=minute,
+                    counts=counts[subject, minute],
+                    negative_publishers=frozenset(publishers.get((subject, minute), ())),
+                )
+
+
+def _summed(rows: Iterable[_Row]) -> tuple[dict[_Key, Counts], dict[_Key, set[str]]]:
+    counts: dict[_Key, Counts] = {}
+    publishers: dict[_Key, set[str]] = {}
+    for row in rows:
+        scored = row.record.scored
+        if row.late or scored.classification is None:
+            continue
+        sentiment = scored.classification.sentiment
+        one = Counts(
+            count=1,
+            negative=int(sentiment.label is Label.NEGATIVE),
+            neutral=int(sentiment.label is Label.NEUTRAL),
+            positive=int(sentiment.label is Label.POSITIVE),
+            polarity_sum=sentiment.scaled_polarity,
+            polarity_squares=sentiment.scaled_polarity**2,
+        )
+        for subject in subjects_of(scored):
+            key = subject, minute_of(scored.document.published_at)
+            counts[key] = counts.get(key, Counts()) + one
+            if sentiment.label is Label.NEGATIVE:
+                publishers.setdefault(key, set()).add(scored.document.publisher or UNKNOWN_PUBLISHER)
+    return counts, publishers
