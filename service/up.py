@@ -21,6 +21,14 @@ from service.supervise import ChildProcess, Supervisor
 Say = Callable[[str], None]
 T = TypeVar("T")
 
+PROCESSES = {
+    "classify": ("worker", "--stage", "classify"),
+    "record": ("worker", "--stage", "record"),
+    "watch": ("watch",),
+    "serve": ("serve",),
+}
+"""All processes of a machine that runs everything: name and command."""
+
 _PATIENCE = 60.0
 """Seconds that servers of others get to become reachable at the start."""
 
@@ -31,12 +39,7 @@ def run_everything(loaded: Loaded, *, say: Say) -> None:
         ready_servers(loaded, say=say) as (ready, servers),
         tempfile.TemporaryDirectory(prefix="groundswell-") as folder,
     ):
-        children = [
-            child("classify", ("worker", "--stage", "classify"), ready, Path(folder)),
-            child("record", ("worker", "--stage", "record"), ready, Path(folder)),
-            child("watch", ("watch",), ready, Path(folder)),
-            child("serve", ("serve",), ready, Path(folder)),
-        ]
+        children = [child(name, command, ready, Path(folder)) for name, command in PROCESSES.items()]
         http = ready.settings.http
         say(f"Everything is started; the API is at http://{http.host}:{http.port}/docs. Ctrl-C ends it.")
         Supervisor(children, servers=tuple(servers.servers.values()) if servers else (), say=say).run()
@@ -116,23 +119,28 @@ def settings_of(addresses: Addresses) -> dict[str, str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def child(name: str, command: tuple[str, ...], loaded: Loaded, metrics: Path) -> ChildProcess:
+def child(
+    name: str, command: tuple[str, ...], loaded: Loaded, metrics: Path, *, log: Path | None = None
+) -> ChildProcess:
     """One of our own commands as a child process, with these settings and metrics shared in a folder. It listens on
-    no port for probes: whoever supervises it does."""
+    no port for probes: whoever supervises it does. What it says goes to the log, or to where we say it."""
     config = () if loaded.file is None else ("--config", str(loaded.file.absolute()))
     return _MeasuredChild(
         name,
         (sys.executable, "-m", "service.cli", *config, *command),
         environment=child_environment(loaded.over({"metrics.port": 0}, "supervisor"), metrics=metrics),
         metrics=metrics,
+        log=log,
     )
 
 
 class _MeasuredChild(ChildProcess):
     """A child whose gauges are forgotten when it ends."""
 
-    def __init__(self, name: str, arguments: tuple[str, ...], *, environment: dict[str, str], metrics: Path) -> None:
-        super().__init__(name, arguments, environment=environment)
+    def __init__(
+        self, name: str, arguments: tuple[str, ...], *, environment: dict[str, str], metrics: Path, log: Path | None
+    ) -> None:
+        super().__init__(name, arguments, environment=environment, log=log)
         self._metrics = metrics
         self._measured: int | None = None
 

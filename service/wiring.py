@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from alerts.surge import SurgeRule
     from alerts.watch import Watcher
     from service.http.parts import Check, Parts, Probes
+    from store.postgres.alerts import PostgresAlertStore
     from store.postgres.connection import Postgres
     from store.postgres.history import PostgresHistory
+    from store.postgres.outbox import PostgresOutbox
+    from store.postgres.reader import PostgresReader
     from store.redis.connection import Redis
-    from store.redis.reader import RedisWindowReader, RollUps
+    from store.redis.reader import RedisWindowReader
     from store.redis.windows import RedisWindows
     from stream.dead_letter_tools import DeadLetters
     from stream.intake import Intake
@@ -236,16 +239,13 @@ def surge_rules(settings: Settings) -> tuple[SurgeRule, ...]:
 def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
     """Evaluates the rules."""
     from alerts.watch import Watcher
-    from store.postgres.alerts import PostgresAlertStore
-    from store.postgres.reader import PostgresReader
-    from store.postgres.rollups import PostgresRollUps
 
     database = postgres(settings, "watch")
     return Watcher(
         surge_rules(settings),
-        windows=_window_reader(settings, "watch", PostgresRollUps(database)),
-        history=PostgresReader(database),
-        alerts=PostgresAlertStore(database),
+        windows=window_reader(settings, "watch", database),
+        history=history_reader(database),
+        alerts=alert_store(database),
         lateness=settings.event_time.lateness,
         telemetry=telemetry,
     )
@@ -255,7 +255,6 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     """Calls the receivers' webhooks."""
     from alerts.delivery.deliver import Deliverer
     from alerts.delivery.receiver import Receiver
-    from store.postgres.outbox import PostgresOutbox
 
     receivers = [
         Receiver(
@@ -268,8 +267,29 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
         )
         for receiver in settings.receivers
     ]
-    outbox = PostgresOutbox(postgres(settings, "deliver"))
-    return Deliverer(receivers, outbox=outbox, clock=_now, telemetry=telemetry)
+    sent_from = outbox(postgres(settings, "deliver"))
+    return Deliverer(receivers, outbox=sent_from, clock=_now, telemetry=telemetry)
+
+
+def history_reader(database: Postgres) -> PostgresReader:
+    """Reads the history."""
+    from store.postgres.reader import PostgresReader
+
+    return PostgresReader(database)
+
+
+def alert_store(database: Postgres) -> PostgresAlertStore:
+    """Keeps alerts, and how far the rules have been evaluated."""
+    from store.postgres.alerts import PostgresAlertStore
+
+    return PostgresAlertStore(database)
+
+
+def outbox(database: Postgres) -> PostgresOutbox:
+    """Keeps what is to be sent."""
+    from store.postgres.outbox import PostgresOutbox
+
+    return PostgresOutbox(database)
 
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
@@ -278,8 +298,6 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
 def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
     """What the HTTP API is made of."""
     from service.http.parts import HttpPolicy, Parts
-    from store.postgres.reader import PostgresReader
-    from store.postgres.rollups import PostgresRollUps
     from stream.publish import KafkaPublisher
 
     database = postgres(settings, "serve", pool_size=10)
@@ -289,8 +307,8 @@ def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
         lateness=settings.event_time.lateness,
     )
     return Parts(
-        history=PostgresReader(database),
-        windows=_window_reader(settings, "serve", PostgresRollUps(database)),
+        history=history_reader(database),
+        windows=window_reader(settings, "serve", database),
         publisher=KafkaPublisher(kafka_connection(settings), topics=source_topics(settings)),
         telemetry=telemetry,
         probes=probes(settings, telemetry.render, ("kafka", "postgres", "redis")),
@@ -374,10 +392,13 @@ def _windows(settings: Settings, client_name: str, history: PostgresHistory) -> 
     )
 
 
-def _window_reader(settings: Settings, client_name: str, fallback: RollUps) -> RedisWindowReader:
+def window_reader(settings: Settings, client_name: str, database: Postgres) -> RedisWindowReader:
+    """Reads the windows: from Redis, and what is older than Redis keeps from the history."""
+    from store.postgres.rollups import PostgresRollUps
     from store.redis.reader import RedisWindowReader
 
-    return RedisWindowReader(redis(settings, client_name), prefix=settings.redis.prefix, fallback=fallback)
+    source = redis(settings, client_name)
+    return RedisWindowReader(source, prefix=settings.redis.prefix, fallback=PostgresRollUps(database))
 
 
 def _config_hash(model: Classifier, settings: Settings) -> str:
