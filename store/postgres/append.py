@@ -11,7 +11,7 @@ minute), so that writers of several partitions wait for each other but never in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
@@ -99,28 +99,36 @@ def write(
         first_offset = lock_progress(cursor, partition_id)
         known = read_states(session, cursor, partition_id)
         walked = walk(batch, first_offset, known, lateness)
-        if batch.start < first_offset:
-            cursor.execute("DELETE FROM staged WHERE message_offset < %s", (first_offset,))
-        if walked.late:
-            cursor.execute("UPDATE staged SET late = true WHERE message_offset = ANY (%s)", (list(walked.late),))
-        staged = sum(row.offset >= first_offset for row in rows)
-        new = late = 0
-        if staged:
-            cursor.execute(_LEDGER, (partition_id,))
-            new = cursor.rowcount
-            if new < staged:
-                cursor.execute(_DROP_DUPLICATES, (partition_id,))
-            if walked.late:
-                cursor.execute("SELECT count(*) FROM staged WHERE late")
-                late = _one(cursor)
-            if new:
-                cursor.execute(_THE_REST)
+        new, late = _store(cursor, partition_id, rows, first_offset, walked.late)
         again = _refusals(cursor, partition_id, batch.start, first_offset)
         fresh = [refusal for refusal in refused if refusal.offset >= first_offset]
         _save(session, cursor, partition_id, walked.states, fresh, batch.end)
     everything = sorted((*again, *fresh), key=lambda refusal: refusal.offset)
     duplicates = len(batch.documents) - new - len(everything)
     return Appended(new=new, duplicates=duplicates, late=late, refused=tuple(everything))
+
+
+def _store(
+    cursor: Cursor, partition_id: int, rows: Sequence[Row], first_offset: int, late_offsets: Collection[int]
+) -> tuple[int, int]:
+    """Fill all tables from the staged rows at or past an offset; how many were new, and how many of these late."""
+    staged = sum(row.offset >= first_offset for row in rows)
+    if staged < len(rows):
+        cursor.execute("DELETE FROM staged WHERE message_offset < %s", (first_offset,))
+    if not staged:
+        return 0, 0
+    if late_offsets:
+        cursor.execute("UPDATE staged SET late = true WHERE message_offset = ANY (%s)", (list(late_offsets),))
+    cursor.execute(_LEDGER, (partition_id,))
+    new = cursor.rowcount
+    if new < staged:
+        cursor.execute(_DROP_DUPLICATES, (partition_id,))
+    late = 0
+    if late_offsets:
+        cursor.execute("SELECT count(*) FROM staged WHERE late")
+        late = _one(cursor)
+    cursor.execute(_THE_REST)
+    return new, late
 
 
 def lock_progress(cursor: Cursor, partition_id: int) -> int:

@@ -28,13 +28,13 @@ def read_changes(session: Session, partition: Partition, start: int) -> Changes:
     """
     number = session.partitions.find(session.cursor, partition)
     if number is None:
-        return Changes(partition=partition, start=start, end=start)
+        return Changes(partition=partition, start=start, end=0)
     with session.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY") as cursor:
         # A ledger that has never been analysed must not be read from end to end.
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SELECT next_offset FROM progress WHERE partition_id = %s", (number,))
         row = cursor.fetchone()
-        end = start if row is None else int(row[0])
+        end = 0 if row is None else int(row[0])
         marks = mark_states(partition, read_states(session, cursor, number))
         cursor.execute(_CHANGES, (number, start, end))
         rows = cursor.fetchall()

@@ -42,7 +42,7 @@ class Session:
             make_partitions(self.cursor, wanted - self._months)
             self._months |= wanted
 
-    def forget(self) -> None:
+    def trim(self) -> None:
         """Keep the remembered names bounded; between batches only, since a batch relies on those that it resolved."""
         self.publishers.trim()
         self.subjects.trim()

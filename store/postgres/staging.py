@@ -16,7 +16,7 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from domain.classification import SENTIMENT, Classification
+from domain.classification import SENTIMENT, Classification, ScoredDocument
 from domain.log import ScoredRecord
 from domain.ports import Refused
 from domain.subject import Subject, subjects_of
@@ -113,28 +113,29 @@ def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> 
 
     Of several messages with the same document the first one is kept. Call it outside of any transaction.
     """
+    session.trim()
     refused: list[Refused] = []
     wanted = _Wanted(session)
-    fit: list[tuple[int, ScoredRecord]] = []
+    fit: list[_Fit] = []
     for offset, record in documents:
-        reason = wanted.add(record)
-        if reason is None:
-            fit.append((offset, record))
+        found = wanted.add(offset, record)
+        if isinstance(found, Refusal):
+            refused.append(_refused(offset, found))
         else:
-            refused.append(_refused(offset, reason))
+            fit.append(found)
     if fit:
         wanted.resolve()
     rows: dict[bytes, Row] = {}
-    for offset, record in fit:
-        key = record.scored.document.key
+    for one in fit:
+        key = one.scored.document.key
         if key in rows:
             continue
         try:
-            rows[key] = Row(offset=offset, data=_row(session, offset, record))
+            rows[key] = Row(offset=one.offset, data=_row(session, one))
         except ValueError:
-            refused.append(_refused(offset, Refusal.TEXT))
+            refused.append(_refused(one.offset, Refusal.TEXT))
         except struct.error:
-            refused.append(_refused(offset, Refusal.NUMBER))
+            refused.append(_refused(one.offset, Refusal.NUMBER))
     return Staged(rows=tuple(rows.values()), refused=tuple(refused))
 
 
@@ -143,38 +144,47 @@ def stream(rows: Iterable[Row]) -> BytesIO:
     return BytesIO(b"".join((HEADER, *(row.data for row in rows), TRAILER)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A document that nothing seems to be wrong with, and the names that it needs numbers for."""
+
+    offset: int
+    scored: ScoredDocument
+    subjects: tuple[Subject, ...]
+    model: ModelLabels | None
+
+
 class _Wanted:
     """The names and months that documents need and the session does not know yet."""
 
     def __init__(self, session: Session) -> None:
-        session.forget()
         self._session = session
         self._publishers: set[str] = set()
         self._subjects: set[Subject] = set()
         self._models: set[ModelLabels] = set()
         self._months: set[Month] = set()
 
-    def add(self, record: ScoredRecord) -> Refusal | None:
+    def add(self, offset: int, record: ScoredRecord) -> _Fit | Refusal:
         """Note what a document needs; or say why it can't be stored, noting nothing."""
-        document = record.scored.document
+        scored = record.scored
+        document, session = scored.document, self._session
         if not _FIRST <= document.published_at < _LAST:
             return Refusal.TIME
-        session = self._session
-        publishers = [
+        subjects = subjects_of(scored)
+        new_subjects = [subject for subject in subjects if subject not in session.subjects]
+        new_publishers = [
             name for name in (document.source, document.author) if name is not None and name not in session.publishers
         ]
-        subjects = [subject for subject in subjects_of(record.scored) if subject not in session.subjects]
-        for name in (*publishers, *(subject.name for subject in subjects)):
+        for name in (*new_publishers, *(subject.name for subject in new_subjects)):
             if (reason := _unfit(name)) is not None:
                 return reason
-        if record.scored.classification is not None:
-            model = _model_labels(record.scored.classification)
-            if model not in session.models:
-                self._models.add(model)
-        self._publishers.update(publishers)
-        self._subjects.update(subjects)
+        model = None if scored.classification is None else _model_labels(scored.classification)
+        if model is not None and model not in session.models:
+            self._models.add(model)
+        self._publishers.update(new_publishers)
+        self._subjects.update(new_subjects)
         self._months.add(month_of(document.published_at))
-        return None
+        return _Fit(offset, scored, subjects, model)
 
     def resolve(self) -> None:
         session = self._session
@@ -184,18 +194,17 @@ class _Wanted:
         session.models.resolve(session.cursor, self._models)
 
 
-def _row(session: Session, offset: int, record: ScoredRecord) -> bytes:
-    scored = record.scored
+def _row(session: Session, one: _Fit) -> bytes:
+    scored, publishers = one.scored, session.publishers
     document, classification = scored.document, scored.classification
-    publishers = session.publishers
-    subjects = [session.subjects[subject] for subject in subjects_of(scored)]
+    subjects = [session.subjects[subject] for subject in one.subjects]
     negative = neutral = positive = 0.0
     model = topic = polarity = label = 0
     probabilities: list[float] = []
-    if classification is not None:
+    if classification is not None and one.model is not None:
         sentiment = classification.sentiment
         negative, neutral, positive = sentiment.negative, sentiment.neutral, sentiment.positive
-        model, topic = session.models[_model_labels(classification)], subjects[0]
+        model, topic = session.models[one.model], subjects[0]
         polarity, label = sentiment.scaled_polarity, LABELS[sentiment.label]
         probabilities = [
             p for task, labels in classification.tasks.items() if task != SENTIMENT for p in labels.values()
@@ -203,7 +212,7 @@ def _row(session: Session, offset: int, record: ScoredRecord) -> bytes:
     return b"".join(
         (
             _fixed.pack(
-                offset,
+                one.offset,
                 timestamp(document.published_at),
                 timestamp(document.received_at),
                 negative,
