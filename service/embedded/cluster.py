@@ -57,6 +57,7 @@ class EmbeddedServers:
         self._start_timeout = start_timeout
         self._kafka_options = (kafka_open_to_all, kafka_jars, maven_repository)
         self._servers: dict[str, EmbeddedServer] = {}
+        self._threads: list[threading.Thread] = []
 
     @property
     def data_dir(self) -> Path:
@@ -87,6 +88,13 @@ class EmbeddedServers:
             for server in self._servers.values():
                 server.assign_ports()
             self._bring_up(tuple(self._servers.values()))
+        except Exception:
+            self._stop_servers()
+            # Another start on this folder may follow, and must not meet what is still being prepared.
+            for thread in self._threads:
+                thread.join()
+            self._folder.close()
+            raise
         except BaseException:
             self.stop()
             raise
@@ -102,11 +110,14 @@ class EmbeddedServers:
 
     def stop(self) -> None:
         """Stop them all gracefully, and by force what does not end in time."""
+        self._stop_servers()
+        self._folder.close()
+
+    def _stop_servers(self) -> None:
         for server in self._servers.values():
             server.ask_to_stop()
         for server in self._servers.values():
             server.stop()
-        self._folder.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -134,6 +145,7 @@ class EmbeddedServers:
         that starts them."""
         todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
         waiting = {server.name for server in servers}
+        self._threads.clear()
         began = time.monotonic()
 
         def in_background(work: Callable[[], None], then: Callable[[], None]) -> None:
@@ -145,7 +157,9 @@ class EmbeddedServers:
                 else:
                     todo.put(then)
 
-            threading.Thread(target=body, daemon=True).start()
+            thread = threading.Thread(target=body, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
         def start(server: EmbeddedServer) -> None:
             server.start()
