@@ -75,7 +75,7 @@ class Redis:
                 url,
                 socket_connect_timeout=policy.connect_timeout,
                 socket_timeout=policy.command_timeout,
-                socket_keepalive=True,
+                **({} if url.startswith("unix") else {"socket_keepalive": True}),
                 health_check_interval=policy.health_check_interval,
                 client_name=client_name,
                 retry=Retry(
@@ -84,6 +84,8 @@ class Redis:
                     supported_errors=(RedisConnectionError,),
                 ),
             )
+            # an option that does not exist would otherwise show at the first command
+            pool.connection_class(**pool.connection_kwargs)
         except (ValueError, TypeError) as error:
             # the cause is left out: it may quote a part of the url, and that part may be the password
             raise PermanentError(f"the Redis url ({self.address}) can't be used: {type(error).__name__}") from None

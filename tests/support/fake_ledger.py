@@ -89,6 +89,13 @@ class FakeLedger:
             state = replace(state, high_time=max(before.high_time, high_time))
         self.states[partition, source] = state
 
+    def truncate(self, partition: Partition, log_end: int) -> None:
+        """As domain.ports.History.truncate says: what was recorded stays, but names no message any more."""
+        for id_, (of, offset, row) in self.rows.items():
+            if of == partition and offset >= log_end:
+                self.rows[id_] = of, -1, row
+        self.next_offsets[partition] = log_end
+
     def changes(self, partition: Partition, start: int) -> Changes:
         """As domain.ports.History.changes says."""
         rows = [row for of, offset, row in self.rows.values() if of == partition and offset >= start]
