@@ -71,6 +71,7 @@ def _is_web_address(text: str) -> bool:
     return (
         url.scheme in ("http", "https")
         and bool(url.host)
+        and (url.port is None or 0 < url.port < 65536)
         and not url.userinfo
         and not url.fragment
         and text.isprintable()
