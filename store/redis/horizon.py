@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from domain.timeline import MINUTE, Minute, minute_of
 from domain.watermark import MarkState, watermark
 
-EVERYTHING = -(2**31)
-"""A horizon before which nothing can lie: 4,083 years before the epoch."""
+EVERYTHING = minute_of(datetime.min.replace(tzinfo=UTC))
+"""A horizon before which nothing can lie: the first minute that a datetime can name."""
 
 
 def horizon(states: Iterable[MarkState], *, retention: timedelta, lateness: timedelta) -> Minute | None:

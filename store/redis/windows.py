@@ -86,7 +86,11 @@ class RedisWindows:
         return None if guard is None else int(guard)
 
     def apply(self, changes: Changes) -> int | None:
-        """See the port. Changes too many for one call are not applied: the windows are rebuilt instead."""
+        """See the port. Changes too many for one call are not applied: the windows are rebuilt instead.
+
+        Raises ValueError for changes that end before they start (the history is behind the guard: rebuild)."""
+        if changes.end < changes.start:
+            raise ValueError(f"changes can't end ({changes.end}) before they start ({changes.start})")
         if len(changes.counts) > APPLY_LIMIT:
             self.rebuild()
             return self.guard(changes.partition) or 0

@@ -79,6 +79,14 @@ def test_changes_without_documents_move_the_guard(whole: WindowWorld) -> None:
     assert whole.windows.guard(scored_partition()) == 7
 
 
+def test_a_guard_never_goes_back_by_changes(whole: WindowWorld) -> None:
+    assert whole.windows.apply(Changes(partition=scored_partition(), start=0, end=7)) is None
+
+    with pytest.raises(ValueError, match="can't end"):
+        whole.windows.apply(Changes(partition=scored_partition(), start=7, end=3))
+    assert whole.windows.guard(scored_partition()) == 7
+
+
 def test_partitions_are_counted_apart_and_a_topic_made_anew_begins_at_zero(whole: WindowWorld) -> None:
     anew = scored_partition(topic_id=UUID(int=7))
     whole.ledger.append(scored_partition(0), [BAD, GOOD])

@@ -53,6 +53,8 @@ class FakeWindows:
         return self._whole().guards.get(partition)
 
     def apply(self, changes: Changes) -> int | None:
+        if changes.end < changes.start:
+            raise ValueError(f"changes can't end ({changes.end}) before they start ({changes.start})")
         state = self._whole()
         guard = state.guards.get(changes.partition, 0)
         if guard != changes.start:
