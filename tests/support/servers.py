@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -26,24 +26,27 @@ KAFKA_BOOTSTRAP_SERVERS = "GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS"
 
 @contextmanager
 def embedded(name: str) -> Iterator[EmbeddedServers]:
-    """One embedded server (`kafka`, `postgres` or `redis`) in a folder that is removed afterwards.
-
-    Where it can't be had, a desk skips the test and CI fails.
-    """
+    """One embedded server (`kafka`, `postgres` or `redis`) in a folder that is removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=f"groundswell-{name}-"))
     wanted = {other: other == name for other in ("kafka", "postgres", "redis")}
-    servers = EmbeddedServers(folder / "data", **wanted, kafka_open_to_all=True)
     try:
-        try:
-            servers.start()
-        except GroundswellError as error:
-            unavailable(f"no embedded {name}: {error}")
+        servers = started(folder / "data", **wanted, kafka_open_to_all=True)
         yield servers
-    finally:
         for server in servers.servers.values():
             server.kill()  # its data go too: a graceful end would only take time
         servers.stop()
+    finally:
         shutil.rmtree(folder)
+
+
+def started(data_dir: Path, **options: Any) -> EmbeddedServers:
+    """Start embedded servers for a test. Where that can't be done, a desk skips the test and CI fails."""
+    try:
+        servers = EmbeddedServers(data_dir, **options)
+        servers.start()
+    except GroundswellError as error:
+        unavailable(f"the embedded servers do not start here: {error}")
+    return servers
 
 
 def unavailable(reason: str) -> NoReturn:

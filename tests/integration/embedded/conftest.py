@@ -6,20 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.servers import unavailable
+from support.servers import started
 
-from domain.errors import GroundswellError
 from service.embedded import EmbeddedServers
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
     """All three, shared by the tests of a module."""
-    all_three = EmbeddedServers(tmp_path_factory.mktemp("embedded") / "data")
-    try:
-        all_three.start()
-    except GroundswellError as error:
-        unavailable(str(error))
+    all_three = started(tmp_path_factory.mktemp("embedded") / "data")
     yield all_three
     all_three.stop()
 

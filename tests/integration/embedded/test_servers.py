@@ -17,6 +17,7 @@ from redis.retry import Retry
 from support.embedded_clients import kafka_settings, kept, make_topic, put, read, send
 
 from service.embedded import EmbeddedServers
+from service.supervise import Supervisor
 
 pytestmark = pytest.mark.servers
 
@@ -34,6 +35,21 @@ def test_what_was_acknowledged_outlives_a_kill_and_the_port_stays(servers: Embed
     assert server.pid not in (None, first)
     put(name, addresses, "after")
     assert kept(name, addresses) == ["before", "after"]
+
+
+def test_the_supervisor_starts_a_killed_server_again_and_says_so(servers: EmbeddedServers) -> None:
+    put("redis", servers.addresses, "supervised")
+    server, said = servers.servers["redis"], list[str]()
+    supervisor = Supervisor([], servers=tuple(servers.servers.values()), say=said.append)
+    supervisor.start(now=0.0)
+    server.kill()
+    for now in (1.0, 1.4, 1.5):
+        supervisor.tick(now)
+    assert said == ["redis was ended by SIGKILL after 1.0 s; starting it again in 0.5 s"]
+    server.wait_ready(20)
+    assert kept("redis", servers.addresses)[-1] == "supervised"
+    supervisor.stop()
+    assert server.pid is not None  # who started it stops it
 
 
 @pytest.mark.parametrize("name", NAMES)
