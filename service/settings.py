@@ -200,15 +200,15 @@ def load(
 
 
 def child_environment(loaded: Loaded, *, metrics: Path) -> dict[str, str]:
-    """Our environment for a child that reads the same file and shares its metrics in a folder, with every setting that
-    neither file nor environment gave."""
-    given_here = {"environment", str(loaded.file)}
+    """The environment for a child that reads the same file and shares its metrics in a folder: ours, with every setting
+    that the file did not give, and none that `loaded` does not have."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     ours = {
         setting.variable: _as_variable(_get(loaded.written, setting.path))
         for setting in all_settings()
-        if loaded.origins.get(setting.key, "environment") not in given_here
+        if loaded.origins.get(setting.key, str(loaded.file)) != str(loaded.file)
     }
-    return {**os.environ, **ours, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    return {**others, **ours, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
 
 
 def metrics_directory(environment: Mapping[str, str] | None = None) -> Path | None:

@@ -26,15 +26,19 @@ class StageName(StrEnum):
     rich_help_panel="Run", epilog="Example: groundswell demo --keep    (start everything, feed the sample, stay)"
 )
 def demo(
-    context: typer.Context,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")] = False,
-    data_dir: DataDir = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="A folder of its own, emptied first. Default: demo in the user's data folder."),
+    ] = None,
 ) -> None:
-    """Show the main job on this machine: servers, sample stream, live table, alert, webhook."""
+    """Show the main job on this machine: servers, sample stream, live table, alert, webhook.
+
+    It reads no settings: it reaches no servers and no receivers but its own.
+    """
     from service.demo import run
 
-    invocation: Invocation = context.obj
-    raise typer.Exit(run(config=invocation.config, keep=keep, data_dir=data_dir))
+    raise typer.Exit(run(keep=keep, data_dir=data_dir))
 
 
 @app.command(rich_help_panel="Run", epilog="Example: groundswell up --data-dir /var/lib/groundswell")

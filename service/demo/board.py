@@ -60,11 +60,10 @@ def render(rows: Sequence[Row], *, until: Minute | None, events: Sequence[str], 
     """The live picture: the table, the newest events, and how far the replay is."""
     when = "waiting for the first documents" if until is None else f"the hour to {_clock(start_of(until))} UTC"
     table = Table(title=f"Groundswell · {when}", title_justify="left", expand=True)
-    table.add_column("subject", no_wrap=True)
-    table.add_column("documents", justify="right")
-    table.add_column("negative", justify="right")
-    table.add_column("polarity", justify="right")
-    table.add_column("negative documents, last hour", no_wrap=True)
+    table.add_column("subject", no_wrap=True, ratio=1)
+    for heading in ("documents", "negative", "polarity"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+    table.add_column("negatives", no_wrap=True, min_width=SPAN // STEP)
     for row in rows:
         share, mean = row.stats.negative_share, row.stats.polarity_mean
         table.add_row(

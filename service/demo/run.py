@@ -69,6 +69,7 @@ def _everything(folder: Path, console: Console) -> Iterator[Play]:
             loaded = loaded.over({"kafka.bootstrap_servers": broker}, "in-memory broker")
             ready, servers = stack.enter_context(up.ready_servers(loaded, say=say))
         logs = folder / "logs"
+        logs.mkdir()
         children = [
             up.child(name, command, ready, scratch, log=logs / f"{name}.log") for name, command in up.PROCESSES.items()
         ]
