@@ -41,9 +41,7 @@ class TextClassifier:
     """A model folder's network behind `domain.ports.Classifier`. Thread-safe."""
 
     def __init__(self, settings: ModelSettings, tokenizer: Tokenizer, backend: Backend) -> None:
-        """`tokenizer` becomes this object's own: its padding and truncation are switched off."""
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
+        """`tokenizer` neither pads nor cuts."""
         self._settings = settings
         self._ref = settings.ref
         self._tokenizer = tokenizer

@@ -82,7 +82,9 @@ def _examples(data_dir: Path, labelled: LabelledSet, labels: Sequence[str]) -> I
     path = data_dir / labelled.path
     index = {label: number for number, label in enumerate(labels)}
     # Not splitlines: texts hold line separators (U+2028, U+0085) that end no row.
-    for number, line in enumerate(_read(path).rstrip("\n").split("\n"), start=1):
+    for number, line in enumerate(_read(path).split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             text, label = normalise(row["text"]), row["label"]

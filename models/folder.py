@@ -87,7 +87,7 @@ def verify(folder: Path, settings: ModelSettings, names: Iterable[str]) -> None:
         if digest != settings.files.get(name):
             raise PermanentError(
                 f"{folder / name} is not the file that {SETTINGS_FILE} names: it is damaged or was replaced; "
-                f"restore the folder, or seal it with `python -m models.export {folder}`"
+                "restore the folder, or make it again with `python -m models.export`"
             )
 
 

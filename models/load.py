@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domain.errors import PermanentError
 from domain.ports import Classifier
-from models.backend import Backend
 from models.folder import (
     OPENVINO_FILES,
     SETTINGS_FILE,
@@ -18,6 +18,11 @@ from models.folder import (
     verify,
 )
 from models.normalise import VERSION as NORMALISER_VERSION
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from models.backend import Backend
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_MODEL = "groundswell-minilm"
@@ -35,8 +40,6 @@ def load_classifier(ref: str | Path | None = None, *, device: str = "auto", stre
     Raises PermanentError, naming the fix, when the folder is missing, damaged or made for another normaliser, or when
     the device or a library for it isn't there.
     """
-    from tokenizers import Tokenizer
-
     from models.classifier import TextClassifier
 
     if device not in DEVICES:
@@ -49,7 +52,7 @@ def load_classifier(ref: str | Path | None = None, *, device: str = "auto", stre
             "train it again, or use the version of the project that it was made with"
         )
     verify(folder, settings, [TOKENIZER_FILE])
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    tokenizer = load_tokenizer(folder)
     if device == "cuda" or (device == "auto" and _sees_gpu()):
         return TextClassifier(settings, tokenizer, _torch(folder, settings, "cuda"))
     if OPENVINO_FILES[0] in settings.files:
@@ -58,6 +61,16 @@ def load_classifier(ref: str | Path | None = None, *, device: str = "auto", stre
         verify(folder, settings, OPENVINO_FILES)
         return TextClassifier(settings, tokenizer, OpenVinoBackend(folder, streams=streams))
     return TextClassifier(settings, tokenizer, _torch(folder, settings, "cpu"))
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a model folder, neither padding nor cutting."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _folder(ref: str | Path | None) -> Path:

@@ -10,9 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel
+from transformers.utils import logging
 
 HEADS_FILE = "heads.safetensors"
 DROPOUT = 0.1
+
+# Loading an encoder without its pooler is meant, and neither that nor a bar belongs in a service's log.
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 
 class MultiTaskNetwork(nn.Module):

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from domain.errors import PermanentError
 from models.data import Corpus, Example, read_corpus
 from models.folder import TOKENIZER_FILE, ModelSettings, write_settings
+from models.load import load_tokenizer
 from models.network import MultiTaskNetwork, from_encoder, save_network
 from models.normalise import VERSION as NORMALISER_VERSION
 from models.splits import hold_out
 
 STATE_FILE = "state.pt"
-TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,7 @@ def train(
     Raises PermanentError when the checkpoint there is of another recipe. `max_steps` ends early (to measure speed).
     """
     held = hold_out([example.text for example in corpus.examples], share=recipe.held_out, seed=recipe.seed)
-    tokenizer = Tokenizer.from_file(str(encoder / TOKENIZER_FILE))
-    tokenizer.no_padding()
+    tokenizer = load_tokenizer(encoder)
     tokenizer.enable_truncation(recipe.max_tokens)
     rows = tokenise(tokenizer, corpus.examples)
     training = [row for row, is_held in zip(rows, held, strict=True) if not is_held]
