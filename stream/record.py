@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 STAGE: Final = "record"
+
+READ_AGAIN: Final = 200_000
+"""Messages. When a log was cut off, others may have taken the offsets of lost ones before anyone looked. Kafka loses
+what it had not flushed; so many before its end are read again, and what is known of them changes nothing."""
 
 _REBUILD_SECONDS: Final = 900.0
 """How long rebuilding the windows from a long history may take before the process counts as stalled."""
@@ -98,7 +102,7 @@ class RecordStage:
         """The least offset that may come next. A lower one: the log was cut off or made anew."""
         self._recorded: dict[Partition, int] = {}
         """The least that the history must say it has recorded. Less: it was restored, or failed over."""
-        self._checked_at = 0.0
+        self._agreed_at = 0.0
         # The clients are blocking, and each is for one thread at a time. Decoding goes on beside them.
         self._clients = ThreadPoolExecutor(1, "record-clients")
         self._decoder = ThreadPoolExecutor(1, "record-decode")
@@ -122,12 +126,12 @@ class RecordStage:
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Bring the windows to the history, and read each partition on from where that ends, or from its beginning."""
-        self._recorded.clear()
+        self._recorded = {}
         ids = await self._in_thread(self._identify, partitions)
         self._partitions = {place: _partition(place, ids) for place in partitions}
+        await self._in_thread(self._reconciler.forget)
+        await self._agree()
         begins = await self._offsets.beginnings(partitions)
-        await self._agree_with_log()
-        await self._in_thread(self._check_windows, True)
         seeks = {place: self._recorded.get(of, begins[place]) for place, of in self._partitions.items()}
         self._expected = {of: seeks[place] for place, of in self._partitions.items()}
         return seeks
@@ -144,11 +148,11 @@ class RecordStage:
 
     async def write(self, runs: list[_Run]) -> None:
         """Append to the history, count into the windows, and send off the dead letters."""
-        if any(run.batch.start < self._expected[run.batch.partition] for run in runs):
-            log.warning("the scored log went back: was it cut off, or made anew?")
-            await self._check()
-        elif asyncio.get_running_loop().time() - self._checked_at >= self._policy.reconcile_every:
-            await self._check()
+        back = {run.batch.partition for run in runs if run.batch.start < self._expected[run.batch.partition]}
+        if back or asyncio.get_running_loop().time() - self._agreed_at >= self._policy.reconcile_every:
+            await self._in_thread(self._check_topics)
+            if await self._agree(back) - back:
+                raise PermanentError("Kafka lost messages of the scored log that were recorded: start again")
         await self._in_thread(self._write, runs)
         letters = [letter for run in runs for letter in (*run.unreadable, *self._refused(run))]
         if letters:
@@ -223,24 +227,31 @@ class RecordStage:
 
     # --- where things stand ------------------------------------------------------------------------------------------
 
-    async def _check(self) -> None:
-        """Compare Kafka's logs, the history and the windows, and put right what can be."""
-        await self._in_thread(self._check_topics)
-        await self._agree_with_log()
-        await self._in_thread(self._check_windows)
-        self._checked_at = asyncio.get_running_loop().time()
-
-    async def _agree_with_log(self) -> None:
-        """What the history holds beyond the end of a log is lost to Kafka: other messages will have these offsets."""
-        # In this order: the log only grows meanwhile.
+    async def _agree(self, back: Set[Partition] = frozenset()) -> Set[Partition]:
+        """Compare Kafka's logs, the history and the windows, and put right what can be. Returns the partitions whose
+        logs were cut off; `back`: those that are known to have been."""
+        # In this order: a log only grows meanwhile.
         recorded = await self._in_thread(self._read_recorded)
+        begins = await self._offsets.beginnings(self._partitions)
         ends = await self._offsets.ends(self._partitions)
-        for place, partition in self._partitions.items():
-            if recorded.get(partition, 0) > ends[place]:
-                log.warning("%s/%d ends at %d, but %d was recorded", *place, ends[place], recorded[partition])
-                await self._in_thread(self._history.truncate, partition, ends[place])
-                recorded[partition] = ends[place]
-        self._recorded = recorded
+        cut = {
+            partition: max(begins[place], ends[place] - READ_AGAIN)
+            for place, partition in self._partitions.items()
+            if partition in recorded and (partition in back or recorded[partition] > ends[place])
+        }
+        for partition, offset in cut.items():
+            log.warning("%s/%d was cut off: it is read again from %d", partition.topic, partition.number, offset)
+            await self._in_thread(self._truncate, partition, offset)
+        self._recorded = recorded | {partition: min(recorded[partition], offset) for partition, offset in cut.items()}
+        await self._in_thread(self._check_windows)
+        self._agreed_at = asyncio.get_running_loop().time()
+        return cut.keys()
+
+    def _truncate(self, partition: Partition, log_end: int) -> None:
+        # With its guard beyond the history's new end, whoever goes on from here rebuilds the windows, which then hold
+        # what the lost messages brought.
+        self._reconciler.check(partition)
+        self._history.truncate(partition, log_end)
 
     def _read_recorded(self) -> dict[Partition, int]:
         for partition in self._partitions.values():
@@ -256,9 +267,7 @@ class RecordStage:
                 "or failed over; start again, to read on from where it ends"
             )
 
-    def _check_windows(self, anew: bool = False) -> None:
-        if anew:
-            self._reconciler.forget()
+    def _check_windows(self) -> None:
         for partition in self._partitions.values():
             self._reconciler.check(partition)
 
