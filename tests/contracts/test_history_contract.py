@@ -28,7 +28,6 @@ from domain.log import MarkStatus
 from domain.ports import History
 from domain.timeline import minute_of
 from domain.window import UNKNOWN_PUBLISHER, Counts
-from store.postgres import migrate
 from store.postgres.history import PostgresHistory
 
 P = scored_partition()
@@ -43,9 +42,7 @@ def history(request: pytest.FixtureRequest) -> Iterator[FakeHistory | PostgresHi
     if request.param == "memory":
         yield FakeHistory(lateness=LATENESS)
         return
-    dsn = request.getfixturevalue("fresh_database")
-    migrate.upgrade(dsn)
-    with history_at(dsn) as postgres:
+    with history_at(request.getfixturevalue("database")) as postgres:
         yield postgres
 
 

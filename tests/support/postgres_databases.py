@@ -16,6 +16,7 @@ from domain.timeline import Minute, minute_of
 from domain.window import Counts
 from store.postgres.connection import Postgres, Timeouts
 from store.postgres.history import PostgresHistory
+from store.tables import metadata
 
 LATENESS = timedelta(minutes=5)
 
@@ -79,3 +80,8 @@ def counts_of(scored: ScoredDocument) -> Counts:
         polarity_sum=polarity,
         polarity_squares=polarity**2,
     )
+
+
+def empty(dsn: str) -> None:
+    """Delete everything from a migrated database; its partitions stay. Far quicker than a database for each test."""
+    rows(dsn, ";".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
