@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import httpx
 
 from alerts.delivery.receiver import Receiver
+from domain.errors import PermanentError
 
 MOST_BODY = 16 * 1024
 """Bytes of an answer that are read before hanging up: only its status is of interest."""
@@ -39,10 +40,14 @@ class Answer:
 
 def open_client(receiver: Receiver) -> httpx.AsyncClient:
     """A client for one receiver: TLS is verified, redirects are not followed (where they lead was not configured),
-    and the environment's proxies and certificates are not consulted."""
+    and the environment's proxies and certificates are not consulted. Raises PermanentError when its `ca_file` is no
+    use."""
     verify: ssl.SSLContext | bool = True
     if receiver.ca_file is not None:
-        verify = ssl.create_default_context(cafile=receiver.ca_file)
+        try:
+            verify = ssl.create_default_context(cafile=receiver.ca_file)
+        except OSError as error:
+            raise PermanentError(f"receiver {receiver.name!r}: ca_file {receiver.ca_file}: {error}") from error
     return httpx.AsyncClient(
         verify=verify, follow_redirects=False, trust_env=False, timeout=receiver.timeout.total_seconds()
     )

@@ -4,9 +4,9 @@ store = FakeAlertStore(clock=lambda: at(0))
 store.save(expected=None, evaluated_through=10, changes=[...])
 store.outbox.claim(now=at(1), lease=timedelta(seconds=30), limit=10)
 
-history = FakeHistory()
-history.add(make_scored("a", negative=0.9, symbols=["ACME"]))
-reader = FakeHistoryReader(history, store)
+documents = FakeDocuments()
+documents.add(make_scored("a", negative=0.9, symbols=["ACME"]))
+reader = FakeHistoryReader(documents, store)
 """
 
 from __future__ import annotations
@@ -136,28 +136,28 @@ class FakeAlertStore:
 
 
 @dataclass
-class FakeHistory:
+class FakeDocuments:
     """The documents that FakeHistoryReader reads, by id."""
 
-    documents: dict[str, StoredDocument] = field(default_factory=dict)
+    by_id: dict[str, StoredDocument] = field(default_factory=dict)
 
     def add(self, *scored: ScoredDocument, late: bool = False, recorded_at: datetime | None = None) -> None:
         """Record documents; one that is there already stays as it is."""
         for one in scored:
             at = recorded_at or one.document.received_at
-            self.documents.setdefault(one.document.id, StoredDocument(scored=one, late=late, recorded_at=at))
+            self.by_id.setdefault(one.document.id, StoredDocument(scored=one, late=late, recorded_at=at))
 
 
 class FakeHistoryReader:
     """Everything recomputed from the documents each time."""
 
-    def __init__(self, history: FakeHistory, store: FakeAlertStore | None = None) -> None:
-        self._history = history
+    def __init__(self, documents: FakeDocuments, store: FakeAlertStore | None = None) -> None:
+        self._documents = documents
         self._store = store or FakeAlertStore()
 
     def documents(self, query: DocumentQuery) -> DocumentPage:
         found = sorted(
-            (stored for stored in self._history.documents.values() if _asked_for(stored, query)),
+            (stored for stored in self._documents.by_id.values() if _asked_for(stored, query)),
             key=lambda stored: (stored.scored.document.published_at, stored.scored.document.key),
             reverse=True,
         )
@@ -172,7 +172,7 @@ class FakeHistoryReader:
         self, *, start: datetime | None, end: datetime | None, kind: SubjectKind | None, limit: int
     ) -> Sequence[SubjectSummary]:
         totals: dict[Subject, SubjectSummary] = {}
-        for stored in self._history.documents.values():
+        for stored in self._documents.by_id.values():
             minute = minute_of(stored.scored.document.published_at)
             if stored.late or not _within(stored.scored.document.published_at, start, end):
                 continue
@@ -215,7 +215,7 @@ class FakeHistoryReader:
     def _negative(self, subject: Subject, start: datetime, end: datetime) -> list[ScoredDocument]:
         return [
             stored.scored
-            for stored in self._history.documents.values()
+            for stored in self._documents.by_id.values()
             if not stored.late
             and start <= stored.scored.document.published_at < end
             and subject in subjects_of(stored.scored)

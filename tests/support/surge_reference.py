@@ -66,7 +66,7 @@ def _lives(rule: SurgeRule, subject: Subject, said: list[Said], last: Minute) ->
     false_since: Minute | None = None
     alert: Expected | None = None
     for boundary in range(min(one.minute for one in said) + 1, last + 1):
-        in_window = [one for one in said if boundary - window <= one.minute < boundary and one.subject == subject]
+        in_window = [one for one in said if one.subject == subject and boundary - window <= one.minute < boundary]
         before = [one for one in said if boundary - window - baseline <= one.minute < boundary - window]
         negative = [one for one in in_window if one.negative]
         observed = _observed({one.minute for one in before}, boundary - window)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from support.builders import T0, at, entity, make_document, make_scored
-from support.fake_store import FakeAlertStore, FakeHistory, FakeHistoryReader
+from support.fake_store import FakeAlertStore, FakeDocuments, FakeHistoryReader
 from support.fake_windows import FakeWindows
 
 from alerts.surge import SurgeRule
@@ -36,8 +36,8 @@ class WatchWorld:
         self.rules = rules
         self.policy = policy
         self.windows = FakeWindows()
-        self.history = FakeHistory()
-        self.reader = FakeHistoryReader(self.history)
+        self.documents = FakeDocuments()
+        self.reader = FakeHistoryReader(self.documents)
         self.store = FakeAlertStore(clock=lambda: T0)
         self.ticks: list[Tick] = []
         self.watcher = self.start()
@@ -70,7 +70,7 @@ class WatchWorld:
         while True:
             scores = [0.9] * negative + [0.05] * neutral + [0.02] * positive
             for place, score in enumerate(scores):
-                name = f"{symbol}-{minute:g}-{len(self.history.documents)}"
+                name = f"{symbol}-{minute:g}-{len(self.documents.by_id)}"
                 document = make_document(
                     name,
                     text=f"{symbol} news {name}",
@@ -86,9 +86,9 @@ class WatchWorld:
 
     def add(self, scored: ScoredDocument) -> None:
         """Record one document and count it."""
-        if scored.document.id in self.history.documents:
+        if scored.document.id in self.documents.by_id:
             return
-        self.history.add(scored)
+        self.documents.add(scored)
         count(self.windows, scored)
 
     def watch(self, to: float, *, step: float | None = None) -> list[Tick]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.builders import entity
 
@@ -56,6 +56,7 @@ def check(timeline: Timeline, sums: Sums, held: Minutes) -> None:
         assert timeline.documents(subject, span.window) == documents
 
 
+@settings(max_examples=50, deadline=None)
 @given(held=minutes, start=st.integers(0, 300), chunk=st.integers(1, 50))
 def test_they_equal_the_sums_over_the_minutes_at_every_step(held: Minutes, start: int, chunk: int) -> None:
     timeline = Timeline(start, SPANS)
