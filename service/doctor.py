@@ -92,8 +92,20 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
             text=f"Kafka {version} at {settings.kafka.bootstrap_servers}, {facts.brokers} broker(s)",
             fix=f"use Kafka {'.'.join(map(str, MINIMUM_VERSION))} or newer" if facts.too_old else "",
         )
+        yield from _kafka_in_the_clear(settings)
         for topic in describe_topics(admin, wiring.topic_names(settings)):
             yield from _topic(settings, topic)
+
+
+def _kafka_in_the_clear(settings: Settings) -> Iterator[Finding]:
+    hosts = [server.rpartition(":")[0].strip("[]") for server in (settings.kafka.bootstrap_servers or "").split(",")]
+    if settings.kafka.security_protocol == "SASL_PLAINTEXT" and not all(map(_is_loopback, hosts)):
+        yield Finding(
+            subject="kafka",
+            verdict=Verdict.ODD,
+            text="the password goes over the network in the clear",
+            fix="set kafka.security_protocol to SASL_SSL",
+        )
 
 
 def _topic(settings: Settings, topic: TopicDescription) -> Iterator[Finding]:

@@ -8,8 +8,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
-_CHATTY = ("faust", "mode", "aiokafka", "kafka", "httpx", "httpcore", "urllib3", "uvicorn.access", "alembic", "jgo")
-"""Libraries whose information is not the operator's: shown from WARNING, or all of it at level DEBUG."""
+_LEAST = {
+    **dict.fromkeys(
+        ("faust", "mode", "aiokafka", "kafka", "httpx", "httpcore", "urllib3", "uvicorn", "alembic"), "WARNING"
+    ),
+    # They warn at every connection of passwords in the clear; the doctor says it once, where it matters.
+    "aiokafka.conn": "ERROR",
+    "kafka.net.sasl": "ERROR",
+}
+"""Libraries, and from which level what they say is for the operator; at level DEBUG all of it is shown."""
 
 
 class _Text(logging.Formatter):
@@ -40,8 +47,8 @@ def set_up(level: str = "INFO", form: Literal["text", "json"] = "text") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else logging.WARNING)
+    for name, least in _LEAST.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else least)
 
 
 def _at(record: logging.LogRecord) -> datetime:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
+from domain.errors import GroundswellError
 from service import log, wiring
 from service.metrics import PrometheusTelemetry
 from service.settings import Settings
@@ -22,25 +23,20 @@ def run_stage(settings: Settings, stage: Stage) -> int:
     """One stage of the worker, until a signal. Returns the exit code."""
     from stream.runner import run
 
-    log.set_up(settings.log.level, settings.log.format)
     telemetry = wiring.telemetry()
     dependencies = ("kafka",) if stage == "classify" else ("kafka", "postgres", "redis")
     make = wiring.classify_stage if stage == "classify" else wiring.record_stage
-    with _probed(settings, telemetry, dependencies):
+    with _logged(settings), _probed(settings, telemetry, dependencies):
         return run(make(settings, telemetry))
 
 
 def run_watch(settings: Settings) -> None:
     """Rules and delivery, each in a thread, until a signal. When one of them fails the other is stopped, and what it
     raised is raised here."""
-    log.set_up(settings.log.level, settings.log.format)
     telemetry = wiring.telemetry()
-    parts = {
-        "watcher": wiring.watcher(settings, telemetry).run,
-        "deliverer": wiring.deliverer(settings, telemetry).run,
-    }
-    with _probed(settings, telemetry, ("postgres", "redis")):
-        _run_together(parts)
+    with _logged(settings), _probed(settings, telemetry, ("postgres", "redis")):
+        watcher, deliverer = wiring.watcher(settings, telemetry), wiring.deliverer(settings, telemetry)
+        _run_together({"watcher": watcher.run, "deliverer": deliverer.run})
 
 
 def run_api(settings: Settings) -> None:
@@ -48,10 +44,24 @@ def run_api(settings: Settings) -> None:
     from service.http.app import create_app
     from service.http.serve import serve
 
+    with _logged(settings):
+        app = create_app(wiring.api_parts(settings, wiring.telemetry()))
+        _log.info("The API answers on http://%s:%d", settings.http.host, settings.http.port)
+        serve(app, host=settings.http.host, port=settings.http.port)
+
+
+@contextmanager
+def _logged(settings: Settings) -> Iterator[None]:
+    """Logging as the settings say; an error that is a bug of ours is logged with its trace, for nobody is there to ask
+    for it again."""
     log.set_up(settings.log.level, settings.log.format)
-    app = create_app(wiring.api_parts(settings, wiring.telemetry()))
-    _log.info("The API answers on http://%s:%d", settings.http.host, settings.http.port)
-    serve(app, host=settings.http.host, port=settings.http.port)
+    try:
+        yield
+    except GroundswellError:
+        raise
+    except Exception:
+        _log.exception("This process can't go on")
+        raise
 
 
 def _run_together(parts: Mapping[str, Callable[[threading.Event], None]]) -> None:

@@ -309,7 +309,9 @@ def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
     return Parts(
         history=history_reader(database),
         windows=window_reader(settings, "serve", database),
-        publisher=KafkaPublisher(kafka_connection(settings), topics=source_topics(settings)),
+        publisher=KafkaPublisher(
+            kafka_connection(settings), topics=source_topics(settings), policy=message_limits(settings)
+        ),
         telemetry=telemetry,
         probes=probes(settings, telemetry.render, ("kafka", "postgres", "redis")),
         clock=_now,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -63,23 +63,32 @@ def _options(
 def main() -> None:
     """Run the command and exit: 0 when all went well, 2 when it was called wrongly, 130 after Ctrl-C, else 1."""
     try:
-        app()
+        status = app(standalone_mode=False, prog_name="groundswell")
     except GroundswellError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except typer.Abort:
+        _fail("stopped")
+    except typer.TyperException as error:
+        _refuse(error)
     except Exception as error:
         _fail(f"{type(error).__name__}: {error} (a bug; `groundswell --debug …` shows where)")
+    sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(message: str) -> None:
+def _refuse(error: typer.TyperException) -> NoReturn:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "groundswell"
+    message = error.format_message()
+    if not message:  # nothing was asked for, and the help was shown
+        sys.exit(error.exit_code)
+    _fail(f"{message} (see {command} --help)", error.exit_code)
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
     if "--debug" in sys.argv:
         traceback.print_exc()
     print(f"groundswell: {message}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)
 
 
 def _show_version(wanted: bool) -> None:

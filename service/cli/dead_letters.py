@@ -49,7 +49,8 @@ def show(
     place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `list` shows it.")],
 ) -> None:
     """One dead letter whole: why, its key, its headers and its value."""
-    stored = _letters(context).at(*_place(place))
+    partition, offset = _place(place)
+    stored = _letters(context).at(partition, offset)
     for line in _describe(stored):
         typer.echo(line)
 
@@ -72,8 +73,8 @@ def replay(
     filtered = any(value is not None for value in (reason, stage, topic, since))
     if sum((bool(places), filtered, everything)) != 1:
         raise typer.BadParameter("say which: PARTITION:OFFSET…, or --reason, --stage, --topic, --since, or --all")
-    letters = _letters(context)
-    summary = letters.replay([_place(place) for place in places] if places else which, again=again)
+    wanted = [_place(place) for place in places] if places else which
+    summary = _letters(context).replay(wanted, again=again)
     typer.echo(f"{summary.replayed} sent back, {summary.skipped} were sent back before")
 
 

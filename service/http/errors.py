@@ -80,8 +80,8 @@ async def _parameters(request: Request, error: Exception) -> JSONResponse:
 
 
 def _field_error(item: dict[str, Any]) -> FieldError:
-    # The first part says where it was found (query, path, body); the name comes last.
-    name = str(item["loc"][-1])
+    # Where it was found (query, path), the name, and for one of several values its number.
+    name = [part for part in item["loc"] if isinstance(part, str)][-1]
     if item["type"] == "extra_forbidden":
         return FieldError(parameter=name, message="is not a parameter of this address")
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
