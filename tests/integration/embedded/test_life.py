@@ -250,3 +250,24 @@ def test_an_interrupted_preparation_is_begun_again(data_dir: Path) -> None:
     cluster.rename(cluster.with_name("data.new"))
     with EmbeddedServers(data_dir, kafka=False, redis=False) as servers:
         put("postgres", servers.addresses, "works")
+
+
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from service.embedded import EmbeddedServers
+def interrupt(line):
+    if "database cluster" in line:
+        signal.raise_signal(signal.SIGINT)
+EmbeddedServers(Path(sys.argv[2]), kafka=False, on_progress=interrupt).start()
+"""
+
+
+def test_an_interrupted_start_leaves_nothing_running_and_can_be_repeated(data_dir: Path) -> None:
+    program = [sys.executable, "-c", INTERRUPTED, str(ROOT), str(data_dir)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert "KeyboardInterrupt" in ended.stderr
+    with EmbeddedServers(data_dir, kafka=False) as servers:
+        put("postgres", servers.addresses, "works")
+        put("redis", servers.addresses, "works")
