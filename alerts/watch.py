@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 MOST_CHANGES = 200
 """A tick ends early when it has that many changes to save: it bounds the transaction."""
 
+FIRST_SPAN = 90 * 24 * 60
+"""Minutes that are asked for at a time while looking for the first document of all."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WatchPolicy:
@@ -171,10 +174,10 @@ class Watcher:
             return _tick(TickReason.NO_WATERMARK, progress, mark)
         self._telemetry.gauge("watermark_timestamp_seconds", mark.at.timestamp())
         if progress.evaluation is None:
-            first = self._windows.observed(0, minute_of(mark.at))
-            if not first:
+            first = self._first_observed(minute_of(mark.at))
+            if first is None:
                 return _tick(TickReason.NOTHING_OBSERVED, progress, mark)
-            progress.evaluation = Evaluation(self._rules, self._witness, first[0], progress.open_alerts)
+            progress.evaluation = Evaluation(self._rules, self._witness, first, progress.open_alerts)
             progress.known = True
         evaluation = progress.evaluation
         due = minute_of(mark.at)
@@ -202,6 +205,15 @@ class Watcher:
             watermark=mark.at,
             held_by=mark.held_by,
         )
+
+    def _first_observed(self, end: Minute) -> Minute | None:
+        """The first minute before `end` with a document; none before 1970 is watched. It is asked for span by span,
+        since a long history has very many minutes."""
+        for start in range(0, end, FIRST_SPAN):
+            observed = self._windows.observed(start, min(start + FIRST_SPAN, end))
+            if observed:
+                return observed[0]
+        return None
 
     def _look_back(self, evaluation: Evaluation) -> None:
         """Read what lies before the boundary, as far as the rules look back."""
