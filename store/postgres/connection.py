@@ -92,14 +92,7 @@ class Postgres:
 
 
 def _parameters(dsn: str, application_name: str, timeouts: Timeouts) -> dict[str, Any]:
-    try:
-        given: dict[str, Any] = psycopg2.extensions.parse_dsn(dsn)
-    except psycopg2.ProgrammingError:
-        # libpq quotes the part that it could not read, which may be the password.
-        raise PermanentError(
-            "the Postgres DSN can't be read: expected postgresql://user:password@host:port/database, "
-            "with special characters of the password percent-encoded"
-        ) from None
+    given = _parsed(dsn)
     third = max(1, round(timeouts.keepalive / 3))
     settings = {
         "TimeZone": "UTC",
@@ -125,6 +118,25 @@ def _parameters(dsn: str, application_name: str, timeouts: Timeouts) -> dict[str
         **given,
         "options": f"{ours} {given['options']}" if given.get("options") else ours,
     }
+
+
+def _parsed(dsn: str) -> dict[str, Any]:
+    unreadable = PermanentError(
+        "the Postgres DSN can't be read: expected postgresql://user:password@host:port/database, "
+        "with special characters of the password percent-encoded"
+    )
+    try:
+        given: dict[str, Any] = psycopg2.extensions.parse_dsn(dsn)
+    except psycopg2.ProgrammingError:
+        # libpq quotes the part that it could not read, which may be the password.
+        raise unreadable from None
+    # A password with a bare / or @ in it ends up in other parts, which libpq would quote when they lead nowhere.
+    ports = given.get("port", "").split(",")
+    if any(port and not port.isdecimal() for port in ports) or any(
+        "@" in given.get(it, "") for it in ("host", "dbname")
+    ):
+        raise unreadable
+    return given
 
 
 def _ms(seconds: float) -> int:
