@@ -84,6 +84,8 @@ class EmbeddedServer(ABC):
         Raises ServerFailed when that one can't be got rid of.
         """
         lock = self._succeed_predecessor()
+        if self._process is not None:
+            self._process.wait()  # it is gone, but a zombie until asked
         try:
             with open_log(self.log) as log:
                 self._process = spawn(self.command(), log, keep_open=(lock,))
