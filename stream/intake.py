@@ -428,18 +428,19 @@ class Intake:
                 self._last_arrival = clock()
 
     async def _check_that_nothing_waits(self) -> None:
+        patience = self._policy.stall_after
         try:
-            positions = await self.positions()
-            ends = await self._offsets.ends(positions)
+            ends = await self._offsets.ends(self._assignment)
+            async with asyncio.timeout(patience):
+                positions = await self.positions()
         except TemporaryError as error:
             log.warning("%s: %s", self.stage.name, error)
             return
-        waiting = sum(max(0, ends[place] - position) for place, position in positions.items() if place in ends)
+        except TimeoutError as error:
+            raise PermanentError("Kafka answers, its consumer does not: a restart is needed") from error
+        waiting = sum(max(0, end - positions[place]) for place, end in ends.items() if place in positions)
         if waiting:
-            raise PermanentError(
-                f"{waiting} messages wait, and none was fetched for {self._policy.stall_after:.0f} s: "
-                "a restart is needed"
-            )
+            raise PermanentError(f"{waiting} messages wait, none came for {patience:.0f} s: a restart is needed")
 
     def _spawn(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=f"{self.stage.name} {name}")

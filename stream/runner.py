@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from stream.intake import Intake
+from stream.quiet import quiet_repeaters
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def run(*intakes: Intake, grace: float = 20.0) -> int:
 
 async def serve(*intakes: Intake, grace: float = 20.0) -> int:
     """The same on a running event loop."""
+    quiet_repeaters()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
