@@ -112,6 +112,7 @@ class FakeAlertStore:
         self.outbox = FakeOutbox()
         self.saves = 0
         self._clock = clock
+        self._lock = threading.Lock()
 
     def load(self) -> WatchState:
         open_alerts = sorted(
@@ -121,18 +122,19 @@ class FakeAlertStore:
         return WatchState(evaluated_through=self.evaluated_through, open_alerts=tuple(open_alerts))
 
     def save(self, *, expected: Minute | None, evaluated_through: Minute, changes: Sequence[AlertChange]) -> None:
-        if self.evaluated_through != expected:
-            raise Conflict(f"evaluated through {self.evaluated_through}, expected {expected}")
-        self.evaluated_through = evaluated_through
-        self.saves += 1
-        for change in changes:
-            identity = (change.alert.fingerprint, change.alert.starts_at)
-            if change.forgotten:
-                self.alerts.pop(identity, None)
-                continue
-            self.alerts[identity] = change.alert
-            for notification in change.notifications:
-                self.outbox.put(notification, identity, self._clock())
+        with self._lock:
+            if self.evaluated_through != expected:
+                raise Conflict(f"evaluated through {self.evaluated_through}, expected {expected}")
+            self.evaluated_through = evaluated_through
+            self.saves += 1
+            for change in changes:
+                identity = (change.alert.fingerprint, change.alert.starts_at)
+                if change.forgotten:
+                    self.alerts.pop(identity, None)
+                    continue
+                self.alerts[identity] = change.alert
+                for notification in change.notifications:
+                    self.outbox.put(notification, identity, self._clock())
 
 
 @dataclass

@@ -37,7 +37,9 @@ class Answer:
     delay: float = 0.0
     """Seconds before answering."""
     drip: float = 0.0
-    """Send the answer byte by byte, with that many seconds between."""
+    """Send the headers byte by byte, with that many seconds between."""
+    stall: float = 0.0
+    """Seconds between the headers and the body."""
     drop: bool = False
     """Reset the connection instead of answering."""
 
@@ -140,11 +142,13 @@ def _server_of(receiver: WebhookReceiver) -> ThreadingHTTPServer:
                 return
             lines = [f"HTTP/1.1 {answer.status} Answer", f"content-length: {len(answer.body)}", "connection: close"]
             lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-            message = "\r\n".join((*lines, "", "")).encode() + answer.body
+            head = "\r\n".join((*lines, "", "")).encode()
             try:
-                for piece in (bytes([byte]) for byte in message) if answer.drip else (message,):
+                for piece in (bytes([byte]) for byte in head) if answer.drip else (head,):
                     receiver.pause(answer.drip)
                     self.connection.sendall(piece)
+                receiver.pause(answer.stall)
+                self.connection.sendall(answer.body)
             except OSError:
                 pass  # the sender hung up
 
@@ -152,6 +156,7 @@ def _server_of(receiver: WebhookReceiver) -> ThreadingHTTPServer:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 128
 
         def handle_error(self, request: object, client_address: object) -> None: ...
 

@@ -77,7 +77,7 @@ def notified(clock: Clock, *, alerts: int = 1, receivers: tuple[str, ...] = ("de
     return store.outbox
 
 
-def desk(receiver: WebhookReceiver | str, *, name: str = "desk", timeout: float = 1.0) -> Receiver:
+def desk(receiver: WebhookReceiver | str, *, name: str = "desk", timeout: float = 5.0) -> Receiver:
     url = receiver if isinstance(receiver, str) else receiver.url
     return Receiver(name=name, url=url, secret=SECRET, timeout=timedelta(seconds=timeout))
 
@@ -214,21 +214,24 @@ def test_a_receiver_that_misbehaves_is_tried_again(
 ) -> None:
     receiver.answer(answer)
     began = time.monotonic()
-    (delivery,) = deliverer(outbox, clock, desk(receiver)).deliver_due()
-    assert time.monotonic() - began < 3
+    (delivery,) = deliverer(outbox, clock, desk(receiver, timeout=1)).deliver_due()
+    assert time.monotonic() - began < 4
     assert (delivery.outcome, delivery.status_code) == (Outcome.RETRY, None)
     assert delivery.error is not None
     assert delivery.error.startswith(error)
 
 
-def test_an_answer_counts_as_soon_as_its_status_is_in_however_long_its_body(
-    receiver: WebhookReceiver, outbox: FakeOutbox, clock: Clock
+@pytest.mark.parametrize(
+    "answer", [Answer(status=200, body=b"ok", stall=9), Answer(status=200, body=b"x" * 50_000_000)]
+)
+def test_an_answer_counts_as_soon_as_its_status_is_in_whatever_becomes_of_its_body(
+    receiver: WebhookReceiver, outbox: FakeOutbox, clock: Clock, answer: Answer
 ) -> None:
-    receiver.answer(Answer(status=200, body=b"x" * 50_000_000))
+    receiver.answer(answer)
     began = time.monotonic()
     (delivery,) = deliverer(outbox, clock, desk(receiver)).deliver_due()
-    assert delivery.outcome is Outcome.DELIVERED
-    assert time.monotonic() - began < 3
+    assert (delivery.outcome, delivery.status_code) == (Outcome.DELIVERED, 200)
+    assert time.monotonic() - began < 5
 
 
 def test_nobody_listening_is_said_so(outbox: FakeOutbox, clock: Clock) -> None:
@@ -265,7 +268,7 @@ def test_no_secret_shows_in_rows_or_logs(
     receiver: WebhookReceiver, outbox: FakeOutbox, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="alerts")
-    target = replace(desk(receiver.url + "/TOKEN"), headers={"authorization": "Bearer TOKEN"})
+    target = replace(desk(receiver.url + "/TOKEN", timeout=1), headers={"authorization": "Bearer TOKEN"})
     delivering = deliverer(outbox, clock, target)
     for answer in (Answer(status=500, body=b"TOKEN"), Answer(drop=True), Answer(delay=3), Answer(status=410)):
         receiver.answer(answer)
@@ -304,7 +307,7 @@ def test_after_a_crash_between_sending_and_settling_it_is_sent_again_under_the_s
         dying.deliver_due()
     survivor = deliverer(outbox, clock, desk(receiver))
     assert survivor.deliver_due() == (), "the lease still runs"
-    clock.forward(timedelta(seconds=31))
+    clock.forward(timedelta(seconds=36))
     assert [one.outcome for one in survivor.deliver_due()] == [Outcome.DELIVERED]
     assert receiver.webhook_ids == [FIRING, FIRING]
     assert receiver.requests[0].body == receiver.requests[1].body
@@ -397,28 +400,37 @@ def test_several_deliverers_share_an_outbox_and_send_each_notification_once(
 
 
 def test_attempts_run_side_by_side_but_never_more_than_allowed(receiver: WebhookReceiver, clock: Clock) -> None:
-    receiver.always = Answer(delay=0.3)
+    receiver.always = Answer(delay=1.0)
     outbox = notified(clock, alerts=8)
-    began = time.monotonic()
-    with running(deliverer(outbox, clock, desk(receiver, timeout=5), policy=QUICK)):
-        receiver.wait_for(4)
-        assert time.monotonic() - began < 0.3
-        time.sleep(0.1)
-        assert len(receiver.requests) == 4
+    with running(deliverer(outbox, clock, desk(receiver, timeout=9), policy=QUICK)):
+        first = receiver.wait_for(4)[0].at
+        wait_until(lambda: len(receiver.requests) == 8)
         wait_until(lambda: outbox.next_due() is None)
-    assert 0.6 <= time.monotonic() - began < 3
+    waited = [request.at - first for request in receiver.requests]
+    assert max(waited[:4]) < timedelta(seconds=1), "four at a time"
+    assert min(waited[4:]) >= timedelta(seconds=1), "and no more"
+
+
+def test_of_an_alert_that_has_passed_already_a_receiver_hears_in_turn(receiver: WebhookReceiver, clock: Clock) -> None:
+    receiver.answer(Answer(delay=0.2))
+    store = FakeAlertStore(clock=clock)
+    changes = [make_change(make_alert(), transition, receivers=("desk",)) for transition in Transition]
+    store.save(expected=None, evaluated_through=1, changes=changes)
+    deliverer(store.outbox, clock, desk(receiver)).deliver_due()
+    assert receiver.webhook_ids == [webhook_id(make_alert(), transition) for transition in Transition]
+    assert receiver.requests[1].at - receiver.requests[0].at >= timedelta(seconds=0.2)
 
 
 def test_a_receiver_that_is_slow_does_not_hold_up_another(receiver: WebhookReceiver, clock: Clock) -> None:
-    receiver.always = Answer(delay=3)
+    receiver.always = Answer(delay=9)
     outbox = notified(clock, alerts=2, receivers=("desk", "pager"))
     with WebhookReceiver() as pager:
-        receivers = [desk(receiver, timeout=2), desk(pager, name="pager")]
+        receivers = [desk(receiver, timeout=3), desk(pager, name="pager")]
         began = time.monotonic()
         with running(deliverer(outbox, clock, *receivers, policy=QUICK)):
             pager.wait_for(2)
             wait_until(lambda: len(outbox.deliveries) == 2)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
 
 
 def test_attempts_under_way_are_ended_and_settled_when_it_is_told_to_stop(
