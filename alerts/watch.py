@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -95,7 +95,7 @@ class _Progress:
     """None while nothing has been observed."""
     known: bool = False
     """The timeline holds what came before the boundary."""
-    open_alerts: tuple[Alert, ...] = field(default=())
+    open_alerts: tuple[Alert, ...] = ()
 
 
 class Watcher:
