@@ -37,8 +37,8 @@ class Session:
             self.cursor.execute(STAGING_TABLE)
             self._staged = True
         wanted = set(months)
+        wanted.add(max(wanted) + 1)
         if not wanted <= self._months:
-            wanted.add(max(wanted) + 1)
             make_partitions(self.cursor, wanted - self._months)
             self._months |= wanted
 

@@ -127,11 +127,10 @@ def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> 
         wanted.resolve()
     rows: dict[bytes, Row] = {}
     for one in fit:
-        key = one.scored.document.key
-        if key in rows:
-            continue
         try:
-            rows[key] = Row(offset=one.offset, data=_row(session, one))
+            key = one.scored.document.key
+            if key not in rows:
+                rows[key] = Row(offset=one.offset, data=_row(session, one))
         except ValueError:
             refused.append(_refused(one.offset, Refusal.TEXT))
         except struct.error:
