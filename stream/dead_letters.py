@@ -26,6 +26,7 @@ REASON: Final = PREFIX + "reason"
 MESSAGE: Final = PREFIX + "message"
 ATTEMPT: Final = PREFIX + "attempt"
 AT: Final = PREFIX + "at"
+TIMESTAMP: Final = PREFIX + "timestamp"
 VALUE_BYTES: Final = PREFIX + "value_bytes"
 """Only of a letter whose value the topic did not take: its size."""
 
@@ -46,6 +47,8 @@ class DeadLetter:
     """1 for the first time; one more each time that it was replayed and refused again."""
     at: datetime
     """When it was refused (wall-clock time)."""
+    timestamp_ms: int | None = None
+    """The original record's timestamp: what a date is judged by, when the letter is sent back. None: not known."""
     key: bytes | None
     value: bytes | None
     headers: Headers
@@ -64,6 +67,7 @@ def dead_letter(incoming: Incoming, *, stage: str, error: InvalidInput, now: dat
         message=str(error)[:_MESSAGE_LIMIT],
         attempt=1 + max((_number(value) for value in earlier), default=0),
         at=now,
+        timestamp_ms=incoming.timestamp_ms,
         key=incoming.key,
         value=incoming.value,
         headers=tuple(header for header in incoming.headers if not header[0].startswith(PREFIX)),
@@ -82,6 +86,8 @@ def encode_headers(letter: DeadLetter) -> Headers:
         ATTEMPT: str(letter.attempt),
         AT: letter.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
+    if letter.timestamp_ms is not None:
+        ours[TIMESTAMP] = str(letter.timestamp_ms)
     return (*letter.headers, *((name, text.encode("utf-8", "replace")) for name, text in ours.items()))
 
 
@@ -100,6 +106,7 @@ def decode_dead_letter(incoming: Incoming) -> DeadLetter:
         message=ours.get(MESSAGE, ""),
         attempt=_number(ours.get(ATTEMPT), 1),
         at=_time(ours.get(AT)),
+        timestamp_ms=_number(ours[TIMESTAMP]) if TIMESTAMP in ours else None,
         key=incoming.key,
         value=incoming.value,
         headers=tuple(header for header in incoming.headers if not header[0].startswith(PREFIX)),
