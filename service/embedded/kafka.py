@@ -171,9 +171,8 @@ class KafkaServer(EmbeddedServer):
         progress("Formatting Kafka's storage …")
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         configuration = self._configure(new)
-        arguments = ("format", "--cluster-id", cluster_id, "--config", configuration)
+        arguments = ("format", "--cluster-id", new_cluster_id(), "--config", configuration)
         self.run_tool(self._java((), "kafka.tools.StorageTool", *arguments), "formatting Kafka's storage")
         new.replace(self._data_folder)
 
@@ -213,3 +212,11 @@ class KafkaServer(EmbeddedServer):
             environment=PLAIN_ENVIRONMENT,
             folder=self.folder,
         )
+
+
+def new_cluster_id() -> str:
+    """A random UUID as Kafka writes it: in URL-safe base 64, never beginning with a dash (it would be an option)."""
+    while True:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster_id.startswith("-"):
+            return cluster_id
