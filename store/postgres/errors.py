@@ -37,7 +37,6 @@ _PERMANENT_TEXTS = (
     "server does not support SSL",
     "permission denied",
     "is not permitted to log in",
-    "could not translate host name",
     "invalid sslmode",
     "invalid connection option",
 )
