@@ -20,6 +20,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from domain.errors import PermanentError, TemporaryError
 from stream.incoming import Headers, TopicPartition
@@ -33,11 +34,13 @@ class TooLarge(PermanentError):
 
 
 class Record(NamedTuple):
-    """A message to be written; Kafka gives it the time of writing as its timestamp."""
+    """A message to be written."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    timestamp_ms: int | None = None
+    """None: the time of writing."""
 
 
 class Producer:
@@ -102,10 +105,10 @@ class Producer:
         producer = await self._started()
         batch = producer.create_batch()
         for record in records:
-            if batch.append(key=record.key, value=record.value, headers=list(record.headers), timestamp=None) is None:
+            if not _append(batch, record):
                 await (await producer.send_batch(batch, place.topic, partition=place.partition))
                 batch = producer.create_batch()
-                batch.append(key=record.key, value=record.value, headers=list(record.headers), timestamp=None)
+                _append(batch, record)
         await (await producer.send_batch(batch, place.topic, partition=place.partition))
 
     async def _started(self) -> AIOKafkaProducer:
@@ -130,6 +133,13 @@ class Producer:
             case UnknownTopicOrPartitionError():
                 return TemporaryError(f"{where} has no topic {topic}: make it with `groundswell topics create`")
         return TemporaryError(f"{where} did not take what was written to {topic} ({type(error).__name__})")
+
+
+def _append(batch: BatchBuilder, record: Record) -> bool:
+    """Whether there was room for it."""
+    headers = list(record.headers)
+    taken = batch.append(key=record.key, value=record.value, headers=headers, timestamp=record.timestamp_ms)
+    return taken is not None
 
 
 def partition_for(key: bytes, partitions: int) -> int:
