@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from stream import garbage
 from stream.intake import Intake
 from stream.quiet import quiet_repeaters
 
@@ -27,6 +28,7 @@ def run(*intakes: Intake, grace: float = 20.0) -> int:
     What is in flight is finished first; if that takes more than `grace` seconds the process ends there and then, with
     the same exit code: what was not committed is read again. Call it from the main thread.
     """
+    garbage.calm()
     return asyncio.run(serve(*intakes, grace=grace))
 
 
