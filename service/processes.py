@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 import threading
@@ -55,6 +56,8 @@ def _logged(settings: Settings) -> Iterator[None]:
     """Logging as the settings say; an error that is a bug of ours is logged with its trace, for nobody is there to ask
     for it again."""
     log.set_up(settings.log.level, settings.log.format)
+    # `kill -USR1` shows what every thread is doing.
+    faulthandler.register(signal.SIGUSR1)
     try:
         yield
     except GroundswellError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from domain.errors import GroundswellError
+from service import log
 
 if TYPE_CHECKING:
     from service.settings import Loaded
@@ -57,6 +58,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
+    log.set_up("WARNING")
     context.obj = Invocation(config=config, debug=debug)
 
 

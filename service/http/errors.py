@@ -14,9 +14,21 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from domain.errors import GroundswellError, InvalidInput, PermanentError, TemporaryError
+from stream.messages import Reason
 from stream.publish import Refusal, Refused
 
 _log = logging.getLogger(__name__)
+
+_FIELDS = {
+    "bad_kind": "kind",
+    Reason.NO_TEXT: "text",
+    Reason.BAD_DATE: "published_at",
+    Reason.DATE_AHEAD: "published_at",
+    Reason.BAD_LANG: "lang",
+    Reason.BAD_SYMBOL: "symbols",
+    Reason.TOO_MANY_SYMBOLS: "symbols",
+}
+"""The field that a reason is about; the messages of the other reasons name it."""
 
 
 class FieldError(BaseModel):
@@ -106,8 +118,12 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 def _refusal(refusal: Refusal) -> FieldError:
+    field = _FIELDS.get(refusal.reason)
     return FieldError(
-        parameter=f"[{refusal.index}]", index=refusal.index, reason=refusal.reason, message=refusal.message
+        parameter=f"[{refusal.index}]" + (f".{field}" if field else ""),
+        index=refusal.index,
+        reason=refusal.reason,
+        message=refusal.message,
     )
 
 

@@ -170,7 +170,10 @@ async def test_each_document_that_is_not_valid_is_named_and_none_is_accepted(
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     errors = answer.json()["errors"]
-    assert [(error["index"], error["reason"]) for error in errors] == [(1, "no_text"), (2, "no_text")]
+    assert [(error["index"], error["parameter"], error["reason"]) for error in errors] == [
+        (1, "[1].text", "no_text"),
+        (2, "[2].text", "no_text"),
+    ]
     assert world.publisher.published == []
 
 
