@@ -35,6 +35,8 @@ class OpenVinoBackend:
                 {
                     "NUM_STREAMS": streams,
                     "INFERENCE_NUM_THREADS": streams,
+                    # Not bf16 where the processor has it: one model's scores should not depend on the machine.
+                    "INFERENCE_PRECISION_HINT": "f32",
                     # Two processes on one machine would pin their threads to the same cores.
                     "ENABLE_CPU_PINNING": False,
                 },

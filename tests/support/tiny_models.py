@@ -14,7 +14,8 @@ from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel
 
 from models.data import SENTIMENTS, Corpus, Example
-from models.train import Recipe, train
+from models.fit import Recipe
+from models.train import train
 
 WORDS = {"negative": ("plunges", "fraud"), "neutral": ("meets", "holds"), "positive": ("soars", "beats")}
 SUBJECTS = {

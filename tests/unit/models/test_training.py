@@ -15,7 +15,7 @@ from support.tiny_models import RECIPE, tiny_corpus, tiny_model
 from transformers import AutoModel, AutoTokenizer
 
 from domain.errors import PermanentError
-from models import load_classifier, train
+from models import fit, load_classifier
 from models.evaluate import compare
 from models.export import export
 from models.folder import seal
@@ -68,9 +68,9 @@ def test_training_that_was_killed_goes_on_from_the_last_epoch_to_the_same_weight
 ) -> None:
     recipe = replace(RECIPE, epochs=2)
     tiny_model(tmp_path / "straight", recipe)
-    checkpoint = tmp_path / "killed" / "checkpoints" / train.STATE_FILE
+    checkpoint = tmp_path / "killed" / "checkpoints" / fit.STATE_FILE
     with monkeypatch.context() as patch:
-        patch.setattr(train, "batches", _killed_when(checkpoint.exists, train.batches))
+        patch.setattr(fit, "batches", _killed_when(checkpoint.exists, fit.batches))
         with pytest.raises(KeyboardInterrupt):
             tiny_model(tmp_path / "killed", recipe)
     assert checkpoint.exists()
