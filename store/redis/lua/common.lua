@@ -72,11 +72,13 @@ local function drop(namespace, before, budget)
     if gone >= budget then
       break
     end
-    local buckets = key(namespace, 'm:' .. minute)
-    for _, subject in ipairs(redis.call('HKEYS', buckets)) do
-      gone = gone + redis.call('UNLINK', key(namespace, 'p:' .. minute .. ':' .. subject))
+    local keys = {key(namespace, 'm:' .. minute)}
+    for _, subject in ipairs(redis.call('HKEYS', keys[1])) do
+      keys[#keys + 1] = key(namespace, 'p:' .. minute .. ':' .. subject)
     end
-    gone = gone + redis.call('UNLINK', buckets)
+    for from = 1, #keys, 1000 do
+      gone = gone + redis.call('UNLINK', unpack(keys, from, math.min(from + 999, #keys)))
+    end
     redis.call('ZREM', key(namespace, 'minutes'), minute)
   end
   return gone

@@ -261,11 +261,7 @@ class Faults(RuleBasedStateMachine):
         except WindowsNotWhole:
             return
         counted = FakeLedger(
-            rows={
-                row.id: (partition, offset, row)
-                for partition, offset, row in self.ledger.rows.values()
-                if offset < guards[partition]
-            }
+            rows={name: held for name, held in self.ledger.rows.items() if held[1] < guards[held[0]]}
         ).windows()
         floor = int(self.server.get(self._key("floor")))  # type: ignore[arg-type]
         everything = (START - 10, START + 200)
