@@ -40,16 +40,23 @@ class Postgres:
     """
 
     def __init__(
-        self, dsn: str, *, application_name: str, timeouts: Timeouts | None = None, pool_size: int = 4
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        timeouts: Timeouts | None = None,
+        pool_size: int = 4,
+        pool_timeout: float = 10,
     ) -> None:
-        """Raises PermanentError when the DSN can't be read. Does not connect."""
+        """Raises PermanentError when the DSN can't be read. Does not connect. `pool_timeout`: seconds that a caller
+        waits for one of `pool_size` connections before it is told to come back later."""
         self._parameters = _parameters(dsn, application_name, timeouts or Timeouts())
         self._engine = sa.create_engine(
             "postgresql+psycopg2://",
             creator=self._connect,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=pool_timeout,
             pool_pre_ping=True,
             hide_parameters=True,
         )

@@ -80,6 +80,11 @@ def translated() -> Iterator[None]:
         raise
     except sqlalchemy.exc.TimeoutError as error:
         raise TemporaryError("all connections to Postgres are in use") from error
+    except ValueError as error:
+        # psycopg2's own refusals of parameters: a NUL (it has no error of its own for it) and half of a surrogate pair.
+        if isinstance(error, UnicodeEncodeError) or "NUL (0x00)" in str(error):
+            raise InvalidInput(REFUSED, "Postgres can't hold a NUL character or half of a surrogate pair") from error
+        raise
 
 
 def _first_line(error: psycopg2.Error) -> str:

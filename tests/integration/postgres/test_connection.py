@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from domain.errors import GroundswellError, InvalidInput, PermanentError, TemporaryError
+from domain.ports import DocumentQuery
 from store.postgres.connection import Postgres, Timeouts
+from store.postgres.reader import PostgresReader
 
 pytestmark = pytest.mark.servers
 
@@ -39,6 +41,27 @@ def test_every_error_is_one_of_three_kinds(database: str, query: str, kind: type
     assert type(raised.value) is kind
     assert "\n" not in str(raised.value)
     assert raised.value.__cause__ is not None
+    postgres.close()
+
+
+@pytest.mark.parametrize("value", ["a\0b", "half \ud800 a pair"])
+def test_a_question_that_postgres_cannot_be_asked_is_bad_input(database: str, value: str) -> None:
+    postgres = connected(database)
+    with pytest.raises(InvalidInput):
+        PostgresReader(postgres).documents(DocumentQuery(source=value))
+    postgres.close()
+
+
+def test_a_server_that_is_not_there_is_worth_waiting_for_also_from_the_pool() -> None:
+    nowhere = Postgres("postgresql://user@127.0.0.1:1/db", application_name="test")
+    with pytest.raises(TemporaryError, match="can't be reached"):
+        PostgresReader(nowhere).alerts()
+
+
+def test_more_readers_than_connections_wait_and_then_are_told_to_come_back(database: str) -> None:
+    postgres = Postgres(database, application_name="test", pool_size=1, pool_timeout=0.2)
+    with postgres.transaction(), pytest.raises(TemporaryError, match="in use"):
+        PostgresReader(postgres).alerts()
     postgres.close()
 
 
