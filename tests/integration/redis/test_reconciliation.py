@@ -304,7 +304,7 @@ def test_the_windows_are_a_function_of_the_history(fresh_redis: str, monkeypatch
     run_state_machine_as_test(
         lambda: Faults(fresh_redis),
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
