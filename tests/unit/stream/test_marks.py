@@ -1,0 +1,155 @@
+"""Marks say how far each source partition was read, and what its sender declared."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.builders import at, news_partition
+
+from domain.errors import InvalidInput
+from domain.log import MarkStatus
+from stream.incoming import TopicPartition
+from stream.marks import Progress, decode_end, encode_end, end_headers, is_end
+from stream.messages import Reason
+from stream.times import parse_time
+
+P0, P1, P2 = (TopicPartition("news", number) for number in range(3))
+MINUTE = timedelta(minutes=1)
+READING, IDLE, UNREAD, ENDED = MarkStatus.READING, MarkStatus.IDLE, MarkStatus.UNREAD, MarkStatus.ENDED
+
+
+def begun(*owned: TopicPartition, start: int = 0, end: int = 0, now: float = 0) -> Progress:
+    progress = Progress(fan_out=3)
+    progress.begin(
+        owned={place: news_partition(place.partition) for place in owned},
+        others={},
+        starts=dict.fromkeys(owned, start),
+        ends=dict.fromkeys(owned, end),
+        now=now,
+    )
+    return progress
+
+
+def test_who_joins_tells_what_is_unread_whoever_owns_it_and_what_of_its_own_is_at_its_end() -> None:
+    marks = Progress(fan_out=3).begin(
+        owned={P0: news_partition(0), P1: news_partition(1)},
+        others={P2: news_partition(2), TopicPartition("news", 3): news_partition(3)},
+        starts={P0: 5, P1: 7, P2: 2, TopicPartition("news", 3): 4},
+        ends={P0: 9, P1: 7, P2: 3, TopicPartition("news", 3): 4},
+        now=0,
+    )
+    assert {(m.partition.number, m.status, m.next_offset, m.high_time, m.fan_out) for m in marks} == {
+        (0, UNREAD, 5, None, 3),
+        (1, IDLE, 7, None, 3),
+        (2, UNREAD, 2, None, 3),
+    }
+
+
+def test_a_mark_covers_what_was_passed_with_the_running_maximum() -> None:
+    progress = begun(P0, P1)
+    progress.passed(P0, 4, 0)
+    assert progress.published(P0, 4, at(3)).high_time == at(3)
+    progress.passed(P0, 5, 0)
+    assert progress.published(P0, 5, at(1)).high_time == at(3)
+    progress.passed(P0, 6, 0)
+    (mark,) = progress.take_marks()
+    assert (mark.partition, mark.status, mark.next_offset, mark.high_time) == (news_partition(0), READING, 7, at(3))
+    assert progress.take_marks() == ()
+
+
+def test_what_was_only_refused_moves_the_offset_and_not_the_time() -> None:
+    progress = begun(P0)
+    progress.passed(P0, 0, 0)
+    (mark,) = progress.take_marks()
+    assert (mark.next_offset, mark.high_time) == (1, None)
+
+
+@given(st.lists(st.integers(min_value=0, max_value=100), min_size=1, max_size=30))
+def test_the_high_time_of_an_origin_is_the_maximum_so_far(minutes: list[int]) -> None:
+    progress = begun(P0)
+    for offset, minute in enumerate(minutes):
+        progress.passed(P0, offset, 0)
+        assert progress.published(P0, offset, at(minute)).high_time == at(max(minutes[: offset + 1]))
+
+
+def test_an_end_is_marked_once_and_a_document_behind_it_makes_it_reading_again() -> None:
+    progress = begun(P0)
+    progress.passed(P0, 0, 0)
+    progress.published(P0, 0, at(1))
+    progress.passed(P0, 1, 0)
+    progress.ended(P0, at(2))
+    (mark,) = progress.take_marks()
+    assert (mark.status, mark.next_offset, mark.high_time, mark.ended_at) == (ENDED, 2, at(1), at(2))
+    assert progress.take_marks() == ()
+    progress.passed(P0, 2, 0)
+    progress.published(P0, 2, at(3))
+    (mark,) = progress.take_marks()
+    assert (mark.status, mark.next_offset, mark.high_time, mark.ended_at) == (READING, 3, at(3), None)
+
+
+def test_an_end_with_documents_behind_it_in_the_same_batch_is_two_marks_in_order() -> None:
+    progress = begun(P0)
+    progress.passed(P0, 0, 0)
+    progress.ended(P0, at(2))
+    progress.passed(P0, 1, 0)
+    progress.published(P0, 1, at(3))
+    assert [(m.status, m.next_offset, m.high_time) for m in progress.take_marks()] == [
+        (ENDED, 1, None),
+        (READING, 2, at(3)),
+    ]
+
+
+def test_a_source_is_quiet_after_a_while_and_idle_when_told() -> None:
+    progress = begun(P0, P1, end=1, now=100)
+    progress.passed(P0, 0, 110)
+    assert progress.quiet(30, 129) == frozenset()
+    assert progress.quiet(30, 130) == {P1}
+    assert progress.quiet(30, 140) == {P0, P1}
+    (mark,) = progress.idle({P1})
+    assert (mark.partition.number, mark.status) == (1, IDLE)
+    assert progress.quiet(30, 1000) == {P0}
+    progress.passed(P1, 0, 1000)
+    assert progress.quiet(30, 1030) == {P0, P1}
+
+
+def test_a_source_that_is_at_its_end_from_the_start_is_idle_already() -> None:
+    assert begun(P0, start=3, end=3).quiet(0, 1000) == frozenset()
+
+
+def test_a_log_that_begins_again_is_noticed_and_starts_anew() -> None:
+    progress = begun(P0, start=5, end=9)
+    assert not progress.went_back(P0, 5)
+    progress.passed(P0, 5, 0)
+    progress.published(P0, 5, at(9))
+    assert progress.went_back(P0, 5)
+    progress.restart(P0, news_partition(0))
+    progress.passed(P0, 0, 0)
+    assert progress.published(P0, 0, at(1)).high_time == at(1)
+
+
+def test_an_end_mark_comes_back_as_it_was_sent() -> None:
+    end = datetime(2014, 1, 6, 14, 1, 2, 345678, tzinfo=UTC)
+    assert is_end(end_headers())
+    assert not is_end((("groundswell.mark", b"begin"), ("x", None)))
+    assert decode_end(encode_end(end), 1389016920000, MINUTE) == end
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"{}", b'{"at":5}', b'{"at":"later"}', b'{"at":"2014-01-06T14:00:00"}', b"\xff"]
+)
+def test_an_end_mark_that_says_nothing_is_refused(value: bytes | None) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode_end(value, 1389016920000, MINUTE)
+    assert caught.value.reason == Reason.BAD_END_MARK
+
+
+def test_an_end_mark_from_the_future_is_refused() -> None:
+    received = parse_time("2014-01-06T14:00:00Z")
+    received_ms = round(received.timestamp() * 1000)
+    assert decode_end(encode_end(received + MINUTE), received_ms, MINUTE) == received + MINUTE
+    with pytest.raises(InvalidInput) as caught:
+        decode_end(encode_end(received + MINUTE + timedelta(microseconds=1)), received_ms, MINUTE)
+    assert caught.value.reason == Reason.DATE_AHEAD
