@@ -38,15 +38,15 @@ def server(fresh_redis: str) -> redis_client.Redis:
     return redis_client.Redis.from_url(fresh_redis)
 
 
+def worker(url: str, ledger: FakeLedger) -> RedisWindows:
+    return RedisWindows(
+        Redis(url), prefix=PREFIX, source=ledger, retention=timedelta(hours=1), lateness=timedelta(minutes=5)
+    )
+
+
 @pytest.fixture
 def windows(fresh_redis: str, ledger: FakeLedger) -> RedisWindows:
-    windows = RedisWindows(
-        Redis(fresh_redis),
-        prefix=PREFIX,
-        source=ledger,
-        retention=timedelta(hours=1),
-        lateness=timedelta(minutes=5),
-    )
+    windows = worker(fresh_redis, ledger)
     windows.rebuild()
     return windows
 
@@ -117,6 +117,16 @@ def test_minutes_below_the_floor_are_not_made_any_more(
 
     assert held() == []
     assert reader.buckets(M, M + 5).counts == ledger.buckets(M, M + 5)
+
+
+def test_a_worker_that_just_started_does_not_put_the_floor_back(
+    windows: RedisWindows, ledger: FakeLedger, reader: RedisWindowReader, fresh_redis: str
+) -> None:
+    for minute in range(0, 180, 10):
+        record(ledger, windows, range(minute, minute + 10, 3))
+    record(ledger, worker(fresh_redis, ledger), range(180, 181))
+
+    assert reader.buckets(M, M + 200).counts == ledger.buckets(M, M + 200)
 
 
 @pytest.mark.parametrize("span", [(-30, 300), (0, 95), (90, 130), (120, 200), (119, 121), (0, 1)])
