@@ -9,7 +9,7 @@ from domain.window import UNKNOWN_PUBLISHER, Changes, Counts
 from store.postgres.append import mark_states, read_states
 from store.postgres.session import Session
 
-_CHANGES = """
+CHANGES = """
 SELECT subject_id, (extract(epoch FROM date_bin('1 minute', published_at, '1970-01-01 00:00:00+00')) / 60)::integer
            AS minute,
        count(*), count(*) FILTER (WHERE label = -1), count(*) FILTER (WHERE label = 0),
@@ -36,7 +36,7 @@ def read_changes(session: Session, partition: Partition, start: int) -> Changes:
         row = cursor.fetchone()
         end = 0 if row is None else int(row[0])
         marks = mark_states(partition, read_states(session, cursor, number))
-        cursor.execute(_CHANGES, (number, start, end))
+        cursor.execute(CHANGES, (number, start, end))
         rows = cursor.fetchall()
         subjects = session.subjects.keys(cursor, [row[0] for row in rows])
         publishers = session.publishers.keys(cursor, {number for row in rows for number in row[8] or ()} - {0})

@@ -31,7 +31,8 @@ from domain.log import Partition, RecordBatch, ScoredRecord
 from domain.ports import DocumentQuery
 from domain.timeline import minute_of
 from domain.window import Changes, Counts
-from store.postgres.changes import _CHANGES
+from store.postgres import names
+from store.postgres.changes import CHANGES
 from store.postgres.connection import Postgres, Timeouts
 from store.postgres.pages import read
 
@@ -213,7 +214,7 @@ def test_while_one_worker_holds_a_partition_its_successor_gives_up_in_time(datab
 
 def test_changes_are_read_by_index_even_from_a_ledger_never_analysed(database: str) -> None:
     plan = "\n".join(
-        line for (line,) in rows(database, "SET LOCAL enable_seqscan = off; EXPLAIN " + _CHANGES, 1, 1000, 2000)
+        line for (line,) in rows(database, "SET LOCAL enable_seqscan = off; EXPLAIN " + CHANGES, 1, 1000, 2000)
     )
     assert "ledger_message" in plan
     assert "Seq Scan" not in plan
@@ -238,3 +239,39 @@ def test_everything_about_a_document_is_written_with_it(database: str) -> None:
         "mark": 1,
         "progress": 1,
     }
+
+
+def test_more_names_than_are_remembered_cost_time_and_nothing_else(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "_CACHED", 3)
+    log = make_log(random.Random(5), [f"doc-{number}" for number in range(60)], 60)
+    with history_at(database) as history:
+        for start in range(0, 60, 10):
+            history.append(cut(P, log, start, start + 10))
+
+    assert rolled_up(database) == recomputed(stored(database))
+
+
+def test_a_rebuild_sees_one_instant_however_long_it_takes(database: str) -> None:
+    with history_at(database) as history, history_at(database) as other:
+        history.append(make_batch([make_record("a")], [make_mark(high_time=at(0))]))
+        with history.window_source() as snapshot:
+            other.append(make_batch([make_record("b")], [make_mark(high_time=at(9))], start=2))
+            assert snapshot.guards == {P: 2}
+            assert [state.high_time for state in snapshot.marks] == [at(0)]
+            assert [increment.counts.count for increment in snapshot.increments(0)] == [1]
+
+
+def test_a_rebuild_whose_connection_dies_can_be_tried_again(database: str) -> None:
+    with history_at(database) as history:
+
+        def rebuild(before: str = "SELECT 1") -> int:
+            with history.window_source() as snapshot:
+                rows(database, before)
+                return len(list(snapshot.increments(0)))
+
+        history.append(make_batch([make_record("a")]))
+        with pytest.raises(TemporaryError):
+            rebuild("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'")
+        assert rebuild() == 1
