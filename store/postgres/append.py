@@ -32,7 +32,7 @@ INSERT INTO ledger (message_offset, published_at, partition_id, publisher_id, po
                     subjects)
 SELECT message_offset, published_at, %s, nullif(publisher_id, 0), CASE WHEN model_id <> 0 THEN polarity END,
        CASE WHEN model_id <> 0 THEN label END, late, document_id, subjects
-  FROM staged ORDER BY document_id
+  FROM staged ORDER BY document_id, message_offset
     ON CONFLICT DO NOTHING
 """
 
@@ -100,7 +100,7 @@ def write(
         known = read_states(session, cursor, partition_id)
         walked = walk(batch, first_offset, known, lateness)
         new, late = _store(cursor, partition_id, rows, first_offset, walked.late)
-        again = _refusals(cursor, partition_id, batch.start, first_offset)
+        again = _refusals(cursor, partition_id, batch.start, min(first_offset, batch.end))
         fresh = [refusal for refusal in refused if refusal.offset >= first_offset]
         _save(session, cursor, partition_id, walked.states, fresh, batch.end)
     everything = sorted((*again, *fresh), key=lambda refusal: refusal.offset)

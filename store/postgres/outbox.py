@@ -75,6 +75,12 @@ class PostgresOutbox:
             due: datetime | None = connection.execute(sa.select(sa.func.min(notification.c.due_at))).scalar_one()
             return due
 
+    def waiting(self) -> int:
+        query = sa.select(sa.func.count()).where(notification.c.due_at.is_not(None))
+        with self._postgres.transaction() as connection:
+            count: int = connection.execute(query).scalar_one()
+            return count
+
 
 def _attempt(made: Delivery) -> sa.Insert:
     return sa.insert(delivery).values(

@@ -102,7 +102,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """The documents of a batch as rows, each document once; what could not be made into a row."""
+    """The documents of a batch as rows, and those that could not be made into one."""
 
     rows: tuple[Row, ...]
     refused: tuple[Refused, ...]
@@ -111,7 +111,7 @@ class Staged:
 def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> Staged:
     """Number the names that the documents use, make the partitions that they need, and make rows of them.
 
-    Of several messages with the same document the first one is kept. Call it outside of any transaction.
+    Call it outside of any transaction.
     """
     session.trim()
     refused: list[Refused] = []
@@ -125,17 +125,15 @@ def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> 
             fit.append(found)
     if fit:
         wanted.resolve()
-    rows: dict[bytes, Row] = {}
+    rows: list[Row] = []
     for one in fit:
         try:
-            key = one.scored.document.key
-            if key not in rows:
-                rows[key] = Row(offset=one.offset, data=_row(session, one))
+            rows.append(Row(offset=one.offset, data=_row(session, one)))
         except ValueError:
             refused.append(_refused(one.offset, Refusal.TEXT))
         except struct.error:
             refused.append(_refused(one.offset, Refusal.NUMBER))
-    return Staged(rows=tuple(rows.values()), refused=tuple(refused))
+    return Staged(rows=tuple(rows), refused=tuple(refused))
 
 
 def stream(rows: Iterable[Row]) -> BytesIO:

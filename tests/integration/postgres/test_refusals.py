@@ -103,6 +103,24 @@ def test_a_good_document_behind_a_refused_one_of_the_same_id_is_kept(history: Po
     assert appended.new == 1
 
 
+@pytest.mark.usefixtures("poisoned")
+def test_a_good_document_is_kept_also_when_the_refused_one_was_recorded_before(history: PostgresHistory) -> None:
+    history.append(make_batch([said("poison", "same"), said("fine", "other")]))
+    appended = history.append(make_batch([said("poison", "same"), said("fine", "other"), said("fine", "same")]))
+
+    assert [refusal.offset for refusal in appended.refused] == [0]
+    assert (appended.new, appended.duplicates) == (1, 1)
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_refusals_of_later_messages_are_not_told_with_an_older_batch(history: PostgresHistory) -> None:
+    older = make_batch([said("fine", "a")])
+    history.append(older)
+    history.append(make_batch([said("poison", "b")], start=1))
+
+    assert history.append(older).refused == ()
+
+
 def test_a_batch_of_nothing_but_refusals_moves_on(history: PostgresHistory) -> None:
     appended = history.append(make_batch([make_record("\0"), make_record("a\0")]))
 
