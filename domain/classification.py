@@ -86,7 +86,8 @@ class Classification:
     def topic(self) -> str:
         """The most probable topic; among equals the first by name. Raises KeyError when the model has none."""
         topics = self.tasks[TOPIC]
-        return min(topics, key=lambda name: (-topics[name], name))
+        best = max(topics.values())
+        return min(name for name, probability in topics.items() if probability == best)
 
 
 class Unscored(StrEnum):
