@@ -1,0 +1,1 @@
+"""How fast: one script for each question, each prints one table."""
