@@ -262,6 +262,10 @@ class Outbox(Protocol):
         """When the next notification is due (or its lease runs out); None when the outbox is empty."""
         ...
 
+    def waiting(self) -> int:
+        """How many notifications are neither delivered nor given up."""
+        ...
+
 
 # --- service/ --------------------------------------------------------------------------------------------------------
 

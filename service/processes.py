@@ -13,6 +13,7 @@ from typing import Literal
 from domain.errors import GroundswellError
 from service import log, wiring
 from service.metrics import PrometheusTelemetry
+from service.sampler import sampled
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ def run_stage(settings: Settings, stage: Stage) -> int:
     telemetry = wiring.telemetry()
     dependencies = ("kafka",) if stage == "classify" else ("kafka", "postgres", "redis")
     make = wiring.classify_stage if stage == "classify" else wiring.record_stage
-    with _logged(settings), _probed(settings, telemetry, dependencies):
+    sample = wiring.lag_sample(settings, stage, telemetry)
+    with _logged(settings), _probed(settings, telemetry, dependencies), sampled(sample):
         return run(make(settings, telemetry))
 
 
@@ -35,18 +37,22 @@ def run_watch(settings: Settings) -> None:
     """Rules and delivery, each in a thread, until a signal. When one of them fails the other is stopped, and what it
     raised is raised here."""
     telemetry = wiring.telemetry()
-    with _logged(settings), _probed(settings, telemetry, ("postgres", "redis")):
+    sample = wiring.outbox_sample(settings, telemetry)
+    with _logged(settings), _probed(settings, telemetry, ("postgres", "redis")), sampled(sample):
         watcher, deliverer = wiring.watcher(settings, telemetry), wiring.deliverer(settings, telemetry)
         _run_together({"watcher": watcher.run, "deliverer": deliverer.run})
 
 
 def run_api(settings: Settings) -> None:
     """The HTTP API, until a signal."""
+    from service import readiness
     from service.http.app import create_app
     from service.http.serve import serve
 
     with _logged(settings):
-        app = create_app(wiring.api_parts(settings, wiring.telemetry()))
+        telemetry = wiring.telemetry()
+        probes = readiness.probes(settings, telemetry.render, ("kafka", "postgres", "redis"))
+        app = create_app(wiring.api_parts(settings, telemetry, probes))
         _log.info("The API answers on http://%s:%d", settings.http.host, settings.http.port)
         serve(app, host=settings.http.host, port=settings.http.port)
 
@@ -101,9 +107,10 @@ def _probed(settings: Settings, telemetry: PrometheusTelemetry, dependencies: Se
     if not settings.metrics.port:
         yield
         return
+    from service import readiness
     from service.http.app import create_probe_app
     from service.http.serve import served
 
-    app = create_probe_app(wiring.probes(settings, telemetry.render, dependencies))
+    app = create_probe_app(readiness.probes(settings, telemetry.render, dependencies))
     with served(app, host=settings.metrics.host, port=settings.metrics.port):
         yield

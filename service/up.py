@@ -54,10 +54,11 @@ def run_worker_stages(loaded: Loaded, *, say: Say) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundswell-")))
         children = [child(stage, ("worker", "--stage", stage), loaded, folder) for stage in ("classify", "record")]
         if settings.metrics.port:
+            from service import readiness
             from service.http.app import create_probe_app
             from service.http.serve import served
 
-            probes = wiring.probes(settings, lambda: render_shared(folder), ("kafka", "postgres", "redis"))
+            probes = readiness.probes(settings, lambda: render_shared(folder), ("kafka", "postgres", "redis"))
             app = create_probe_app(probes)
             stack.enter_context(served(app, host=settings.metrics.host, port=settings.metrics.port))
         Supervisor(children, say=say).run()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alerts.delivery.deliver import Deliverer
     from alerts.surge import SurgeRule
     from alerts.watch import Watcher
-    from service.http.parts import Check, Parts, Probes
+    from service.http.parts import Parts, Probes
     from store.postgres.alerts import PostgresAlertStore
     from store.postgres.connection import Postgres
     from store.postgres.history import PostgresHistory
@@ -222,6 +222,17 @@ def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
     )
 
 
+def lag_sample(settings: Settings, stage: str, telemetry: Telemetry) -> Callable[[], None]:
+    """Measures how far a stage lags behind."""
+    from service.sampler import sample_lag
+    from stream.admin import KafkaAdmin
+
+    admin = KafkaAdmin(kafka_connection(settings))
+    topics = tuple(source_topics(settings).values()) if stage == "classify" else (settings.kafka.scored_topic,)
+    group = _group(settings, stage)
+    return lambda: sample_lag(admin, stage=stage, group=group, topics=topics, telemetry=telemetry)
+
+
 # --- watch -----------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +282,14 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     return Deliverer(receivers, outbox=sent_from, clock=_now, telemetry=telemetry)
 
 
+def outbox_sample(settings: Settings, telemetry: Telemetry) -> Callable[[], None]:
+    """Measures how many notifications wait."""
+    from service.sampler import sample_outbox
+
+    sent_from = outbox(postgres(settings, "sample", pool_size=1))
+    return lambda: sample_outbox(sent_from, telemetry)
+
+
 def history_reader(database: Postgres) -> PostgresReader:
     """Reads the history."""
     from store.postgres.reader import PostgresReader
@@ -295,7 +314,7 @@ def outbox(database: Postgres) -> PostgresOutbox:
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 
 
-def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
+def api_parts(settings: Settings, telemetry: Telemetry, probes: Probes) -> Parts:
     """What the HTTP API is made of."""
     from service.http.parts import HttpPolicy, Parts
     from stream.publish import KafkaPublisher
@@ -313,64 +332,10 @@ def api_parts(settings: Settings, telemetry: PrometheusTelemetry) -> Parts:
             kafka_connection(settings), topics=source_topics(settings), policy=message_limits(settings)
         ),
         telemetry=telemetry,
-        probes=probes(settings, telemetry.render, ("kafka", "postgres", "redis")),
+        probes=probes,
         clock=_now,
         policy=policy,
     )
-
-
-def probes(settings: Settings, render_metrics: Callable[[], bytes], dependencies: Sequence[str]) -> Probes:
-    """/livez, /readyz and /metrics of a process with these dependencies."""
-    from service.http.parts import Probes
-
-    makers = {"kafka": _kafka_check, "postgres": _postgres_check, "redis": _redis_check}
-    checks = [makers[name](settings) for name in dependencies]
-    return Probes(checks=checks, render_metrics=render_metrics)
-
-
-def _kafka_check(settings: Settings) -> Check:
-    from service.http.parts import Check
-    from stream.admin import KafkaAdmin
-    from stream.topics import describe_topics
-
-    admin = KafkaAdmin(kafka_connection(settings))
-
-    def probe() -> str:
-        missing = [topic.name for topic in describe_topics(admin, topic_names(settings)) if not topic.exists]
-        if missing:
-            raise PermanentError(f"without topics {', '.join(missing)}: make them with `groundswell topics create`")
-        return f"{admin.connection.bootstrap_servers}, all topics"
-
-    return Check(name="kafka", probe=probe)
-
-
-def _postgres_check(settings: Settings) -> Check:
-    from service.http.parts import Check
-    from store.postgres import migrate
-
-    dsn = postgres_dsn(settings)
-
-    def probe() -> str:
-        revision, needed = migrate.current(dsn), migrate.head()
-        if revision != needed:
-            raise PermanentError(
-                f"the schema is at {revision or 'no revision'}, {needed} is needed: run `groundswell db upgrade`"
-            )
-        return f"schema {revision}"
-
-    return Check(name="postgres", probe=probe)
-
-
-def _redis_check(settings: Settings) -> Check:
-    from service.http.parts import Check
-
-    server = redis(settings, "ready")
-
-    def probe() -> str:
-        server.ping()
-        return server.address
-
-    return Check(name="redis", probe=probe)
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------

@@ -89,7 +89,18 @@ def payloads(claimed: object) -> list[bytes]:
 
 def test_an_empty_outbox_has_nothing_due(outbox: Outbox) -> None:
     assert outbox.next_due() is None
+    assert outbox.waiting() == 0
     assert outbox.claim(now=NOW, lease=LEASE, limit=10) == []
+
+
+def test_what_is_leased_or_will_be_tried_again_still_waits(outbox: Outbox, put: Callable[..., None]) -> None:
+    put("A", "B", "C")
+    first, second = outbox.claim(now=NOW, lease=LEASE, limit=2)
+    assert outbox.waiting() == 3
+
+    outbox.settle(first, attempt(first, Outcome.DELIVERED), next_attempt_at=None)
+    outbox.settle(second, attempt(second, Outcome.RETRY), next_attempt_at=NOW + LEASE)
+    assert outbox.waiting() == 2
 
 
 def test_the_oldest_are_claimed_first_up_to_the_limit(outbox: Outbox, put: Callable[..., None]) -> None:
@@ -180,3 +191,14 @@ def test_senders_side_by_side_never_claim_the_same(outbox: Outbox, put: Callable
     with ThreadPoolExecutor(4) as pool:
         claimed = [payload for mine in pool.map(claim_all, range(4)) for payload in mine]
     assert sorted(claimed) == sorted(f"S{number}".encode() for number in range(40))
+
+
+def test_what_is_neither_delivered_nor_given_up_is_waiting(outbox: Outbox, put: Callable[..., None]) -> None:
+    assert outbox.waiting() == 0
+    put("A", "B", "C")
+    delivered, retried, given_up = outbox.claim(now=NOW, lease=LEASE, limit=3)
+    outbox.settle(delivered, attempt(delivered, Outcome.DELIVERED, made_at=NOW), next_attempt_at=None)
+    outbox.settle(retried, attempt(retried, Outcome.RETRY, made_at=NOW), next_attempt_at=NOW + LEASE)
+    assert outbox.waiting() == 2
+    outbox.settle(given_up, attempt(given_up, Outcome.FAILED, made_at=NOW), next_attempt_at=None)
+    assert outbox.waiting() == 1

@@ -87,6 +87,9 @@ class FakeOutbox:
     def next_due(self) -> datetime | None:
         return min((one.due_at for one in self.pending.values() if one.due_at is not None), default=None)
 
+    def waiting(self) -> int:
+        return sum(one.due_at is not None for one in self.pending.values())
+
     def _lease(self, one: _Pending, until: datetime) -> Claimed:
         self._leases += 1
         one.attempts += 1

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from service import wiring
+from service import readiness, wiring
 from service.http.app import create_app
 from service.metrics import PrometheusTelemetry
 from service.settings import Settings, load
@@ -36,10 +37,17 @@ def settings(
 
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(wiring.api_parts(settings, PrometheusTelemetry()))
+    app = application(settings)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+def application(settings: Settings) -> FastAPI:
+    """As `groundswell serve` makes it."""
+    telemetry = PrometheusTelemetry()
+    probes = readiness.probes(settings, telemetry.render, ("kafka", "postgres", "redis"))
+    return create_app(wiring.api_parts(settings, telemetry, probes))
 
 
 def prepare(settings: Settings) -> None:
@@ -124,7 +132,7 @@ async def test_a_server_that_is_away_is_a_503_without_secrets(settings: Settings
         "data_dir": str(tmp_path),
     }
     away = load(environment={}, overrides=overrides).settings
-    app = create_app(wiring.api_parts(away, PrometheusTelemetry()))
+    app = application(away)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         ready = await client.get("/readyz")

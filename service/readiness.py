@@ -1,0 +1,58 @@
+"""Is everything there that a process depends on: what /readyz answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from domain.errors import PermanentError
+from service import wiring
+from service.http.parts import Check, Probes
+from service.settings import Settings
+
+
+def probes(settings: Settings, render_metrics: Callable[[], bytes], dependencies: Sequence[str]) -> Probes:
+    """/livez, /readyz and /metrics of a process that depends on these: `kafka`, `postgres`, `redis`."""
+    makers = {"kafka": _kafka, "postgres": _postgres, "redis": _redis}
+    checks = [Check(name=name, probe=makers[name](settings)) for name in dependencies]
+    return Probes(checks=checks, render_metrics=render_metrics)
+
+
+def _kafka(settings: Settings) -> Callable[[], str]:
+    from stream.admin import KafkaAdmin
+    from stream.topics import describe_topics
+
+    admin = KafkaAdmin(wiring.kafka_connection(settings))
+
+    def probe() -> str:
+        described = describe_topics(admin, wiring.topic_names(settings))
+        if missing := [topic.name for topic in described if not topic.exists]:
+            raise PermanentError(f"without topics {', '.join(missing)}: make them with `groundswell topics create`")
+        return f"{admin.connection.bootstrap_servers}, all topics"
+
+    return probe
+
+
+def _postgres(settings: Settings) -> Callable[[], str]:
+    from store.postgres import migrate
+
+    dsn = wiring.postgres_dsn(settings)
+
+    def probe() -> str:
+        revision, needed = migrate.current(dsn), migrate.head()
+        if revision != needed:
+            raise PermanentError(
+                f"the schema is at {revision or 'no revision'}, {needed} is needed: run `groundswell db upgrade`"
+            )
+        return f"schema {revision}"
+
+    return probe
+
+
+def _redis(settings: Settings) -> Callable[[], str]:
+    server = wiring.redis(settings, "ready")
+
+    def probe() -> str:
+        server.ping()
+        return server.address
+
+    return probe
