@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from fastapi.routing import APIRoute
 
 from service.cli import app
+from service.http import health, posting, reading
+from service.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
 from service.problems import SettingsError
 from service.settings import all_settings, load
 from service.show import effective, settings_reference
@@ -63,6 +66,22 @@ def test_the_reference_of_settings_is_up_to_date() -> None:
     assert (ROOT / "docs/settings.md").read_text() == settings_reference(), (
         "write it anew: groundswell config --reference > docs/settings.md"
     )
+
+
+def test_the_operations_page_describes_every_metric_as_it_is_declared() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    for kind, specs in (("counter", COUNTERS), ("histogram", HISTOGRAMS), ("gauge", GAUGES)):
+        for name, spec in specs.items():
+            assert f"| `{PREFIX}{name}` | {kind} | {', '.join(spec.labels) or '–'} | {spec.help} |" in text
+
+
+def test_the_api_page_names_every_route() -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    for router in (health.router, posting.router, reading.router):
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            path = route.path.replace(":path", "")
+            assert all(f"`{method} {path}`" in text for method in route.methods)
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
