@@ -50,7 +50,7 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def translate(error: psycopg2.Error) -> GroundswellError:
-    """The error of ours that `error` stands for; its text is one line and quotes no value."""
+    """The error of ours that `error` stands for; its text is one line."""
     state = error.pgcode
     said = _first_line(error)
     if state is None:
