@@ -19,7 +19,7 @@ from domain.timeline import from_epoch_ms
 from stream.dead_letters import VALUE_BYTES, DeadLetter, decode_dead_letter, replay_headers
 from stream.incoming import Incoming, TopicPartition
 from stream.kafka import KafkaConnection
-from stream.letter_log import REPLAYED_HEADER, LetterLog, is_note, note_of, noted, open_log
+from stream.letter_log import REPLAYED_HEADER, LetterLog, is_note, note_of, noted
 from stream.messages import Reason
 from stream.producer import Producer, Record, partition_for
 
@@ -129,27 +129,28 @@ class DeadLetters:
         """
         return asyncio.run(self._replay(which, again, on_progress))
 
+    async def _log(self) -> LetterLog:
+        return await asyncio.to_thread(LetterLog, self._connection, self._topic)
+
     async def _recent(self, which: LetterFilter, limit: int) -> LetterList:
         newest: list[tuple[datetime, int, int, StoredLetter]] = []
         reasons: Counter[str] = Counter()
         replayed = 0
-        async with open_log(self._connection, self._topic) as log:
-            async for stored in _letters(log, which):
-                if stored.replayed:
-                    replayed += 1
-                    continue
-                reasons[stored.letter.reason] += 1
-                entry = stored.stored_at, stored.partition, stored.offset, stored
-                if len(newest) < limit:
-                    heappush(newest, entry)
-                else:
-                    heappushpop(newest, entry)
+        async for stored in _letters(await self._log(), which):
+            if stored.replayed:
+                replayed += 1
+                continue
+            reasons[stored.letter.reason] += 1
+            entry = stored.stored_at, stored.partition, stored.offset, stored
+            if len(newest) < limit:
+                heappush(newest, entry)
+            else:
+                heappushpop(newest, entry)
         letters = tuple(entry[-1] for entry in sorted(newest, key=lambda entry: entry[:3], reverse=True))
         return LetterList(letters=letters, reasons=dict(reasons), total=reasons.total(), replayed=replayed)
 
     async def _at(self, partition: int, offset: int) -> StoredLetter:
-        async with open_log(self._connection, self._topic) as log:
-            [stored] = await _chosen(log, [(partition, offset)])
+        [stored] = await _chosen(await self._log(), [(partition, offset)])
         return stored
 
     async def _replay(
@@ -162,19 +163,19 @@ class DeadLetters:
         producer = Producer(self._connection, name="replay", compression="gzip")
         batch: list[StoredLetter] = []
         try:
-            async with open_log(self._connection, self._topic) as log:
-                letters = _letters(log, which) if isinstance(which, LetterFilter) else _each(await _chosen(log, which))
-                async for stored in letters:
-                    if stored.replayed and not again:
-                        summary = replace(summary, skipped=summary.skipped + 1)
-                    elif not stored.complete or not stored.letter.topic or stored.letter.partition < 0:
-                        summary = replace(summary, impossible=summary.impossible + 1)
-                    else:
-                        batch.append(stored)
-                    if len(batch) >= _REPLAY_BATCH:
-                        summary = await self._send_back(producer, batch, summary)
-                        on_progress(summary.replayed)
-                        batch = []
+            log = await self._log()
+            letters = _letters(log, which) if isinstance(which, LetterFilter) else _each(await _chosen(log, which))
+            async for stored in letters:
+                if stored.replayed and not again:
+                    summary = replace(summary, skipped=summary.skipped + 1)
+                elif not stored.complete or not stored.letter.topic or stored.letter.partition < 0:
+                    summary = replace(summary, impossible=summary.impossible + 1)
+                else:
+                    batch.append(stored)
+                if len(batch) >= _REPLAY_BATCH:
+                    summary = await self._send_back(producer, batch, summary)
+                    on_progress(summary.replayed)
+                    batch = []
             summary = await self._send_back(producer, batch, summary)
             on_progress(summary.replayed)
         finally:
@@ -204,7 +205,7 @@ class DeadLetters:
 
 async def _letters(log: LetterLog, which: LetterFilter) -> AsyncIterator[StoredLetter]:
     replayed = await _replayed(log, log.starts)
-    starts = log.starts if which.since is None else await log.since(which.since)
+    starts = log.starts if which.since is None else await asyncio.to_thread(log.since, which.since)
     async for message in log.read(starts):
         if not is_note(message) and which.takes(stored := _stored(message, replayed)):
             yield stored

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
+import kafka
 import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import AuthorizationError, KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
 from domain.errors import PermanentError, TemporaryError
-from stream.admin import why_unreachable
+from stream.admin import KafkaAdmin, why_unreachable
 from stream.incoming import Headers, Incoming
 from stream.kafka import KafkaConnection
+from stream.topics import describe_topics
 
 REPLAYED_HEADER: Final = "groundswell.replayed"
 """On a message of the dead-letter topic: it is a note of which letters of its partition were sent back. On a message of
@@ -45,43 +47,67 @@ def noted(message: Incoming) -> frozenset[int]:
 
 
 class LetterLog:
-    """Messages of one topic, from the beginning or a moment to where it ends when opened. `open_log` makes one."""
+    """One topic as it was when this was made. Everything here raises TemporaryError when Kafka can't be reached, and
+    PermanentError when there is no such topic or we may not read it."""
 
-    def __init__(
-        self, consumer: AIOKafkaConsumer, topic: str, *, starts: Mapping[int, int], ends: Mapping[int, int]
-    ) -> None:
-        self._consumer = consumer
+    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        """Blocking."""
+        self._connection = connection
         self._topic = topic
-        self.starts = starts
+        with KafkaAdmin(connection) as admin:
+            [described] = describe_topics(admin, [topic])
+        if not described.exists:
+            raise PermanentError(
+                f"there is no topic {topic} in Kafka at {connection.bootstrap_servers}: make it with "
+                "`groundswell topics create`"
+            )
+        self.starts = {partition.number: partition.start for partition in described.partitions}
         """The first offset of each partition."""
-        self.ends = ends
+        self.ends = {partition.number: partition.end for partition in described.partitions}
         """One past the last."""
 
-    async def since(self, at: datetime) -> Mapping[int, int]:
-        """The first offset of each partition whose message is as new as that."""
-        wanted = {KafkaPartition(self._topic, number): round(at.timestamp() * 1000) for number in self.starts}
-        found = await self._consumer.offsets_for_times(wanted)
+    def since(self, at: datetime) -> Mapping[int, int]:
+        """The first offset of each partition whose message is as new as that. Blocking."""
+        wanted = {kafka.TopicPartition(self._topic, number): round(at.timestamp() * 1000) for number in self.starts}
+        with KafkaAdmin(self._connection) as admin:
+            found = admin.run(lambda client: client.list_partition_offsets(wanted))
         return {
-            place.partition: self.ends[place.partition] if answer is None else answer.offset
+            place.partition: answer.offset if answer.offset >= 0 else self.ends[place.partition]
             for place, answer in found.items()
         }
 
-    async def read(self, starts: Mapping[int, int] | None = None) -> AsyncGenerator[Incoming, None]:
+    async def read(self, starts: Mapping[int, int]) -> AsyncGenerator[Incoming, None]:
         """Every message from these offsets on; of a partition by rising offset."""
-        starts = self.starts if starts is None else starts
-        left = {number for number, start in starts.items() if start < self.ends[number]}
-        self._consumer.assign([KafkaPartition(self._topic, number) for number in left])
-        for number in left:
-            self._consumer.seek(KafkaPartition(self._topic, number), starts[number])
-        while left:
-            for place, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
-                for record in records:
-                    if record.offset < self.ends[place.partition]:
-                        yield _incoming(record)
-            for number in sorted(left):
+        left = {KafkaPartition(self._topic, number) for number, start in starts.items() if start < self.ends[number]}
+        if not left:
+            return
+        consumer = AIOKafkaConsumer(
+            client_id="groundswell-dead-letters",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            **self._connection.aiokafka(),
+        )
+        try:
+            await consumer.start()
+            consumer.assign(left)
+            for place in left:
+                consumer.seek(place, starts[place.partition])
+            while left:
+                for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                    for record in records:
+                        if record.offset < self.ends[place.partition]:
+                            yield _incoming(record)
                 # What ends a log may be no message: compaction and transactions leave gaps.
-                if await self._consumer.position(KafkaPartition(self._topic, number)) >= self.ends[number]:
-                    left.discard(number)
+                left = {place for place in left if await consumer.position(place) < self.ends[place.partition]}
+        except KafkaConnectionError as error:
+            raise await why_unreachable(self._connection) from error
+        except TopicAuthorizationFailedError as error:
+            who = self._connection.username or "this client"
+            raise PermanentError(f"{who} may not read {self._topic}: grant it by an ACL") from error
+        except KafkaError as error:
+            raise TemporaryError(f"{self._topic} can't be read now ({type(error).__name__})") from error
+        finally:
+            await consumer.stop()
 
     async def one(self, partition: int, offset: int) -> Incoming | None:
         """The message at a place; None when there is none."""
@@ -91,45 +117,6 @@ class LetterLog:
             async for message in messages:
                 return message if message.offset == offset else None
         return None
-
-
-@asynccontextmanager
-async def open_log(connection: KafkaConnection, topic: str) -> AsyncIterator[LetterLog]:
-    """Opening and reading raise TemporaryError when Kafka can't be reached, PermanentError when there is no such topic
-    or we may not read it."""
-    consumer = AIOKafkaConsumer(
-        client_id="groundswell-dead-letters",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        **connection.aiokafka(),
-    )
-    try:
-        await consumer.start()
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise PermanentError(
-                f"there is no topic {topic} in Kafka at {connection.bootstrap_servers}: make it with "
-                "`groundswell topics create`"
-            )
-        places = [KafkaPartition(topic, number) for number in numbers]
-        starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
-        yield LetterLog(
-            consumer,
-            topic,
-            starts={place.partition: offset for place, offset in starts.items()},
-            ends={place.partition: offset for place, offset in ends.items()},
-        )
-    except KafkaConnectionError as error:
-        raise await why_unreachable(connection) from error
-    except AuthorizationError as error:
-        raise PermanentError(
-            f"{connection.username or 'this client'} may not read {topic}: grant it by an ACL"
-        ) from error
-    except KafkaError as error:
-        raise TemporaryError(f"{topic} can't be read now ({type(error).__name__})") from error
-    finally:
-        await consumer.stop()
 
 
 def _incoming(record: Any) -> Incoming:
