@@ -12,6 +12,8 @@ _LEAST = {
     **dict.fromkeys(
         ("faust", "mode", "aiokafka", "kafka", "httpx", "httpcore", "urllib3", "uvicorn", "alembic"), "WARNING"
     ),
+    # Faust logs its own life under the name of the module that makes its application.
+    "stream.faust_app": "WARNING",
     # They warn at every connection of passwords in the clear; the doctor says it once, where it matters.
     "aiokafka.conn": "ERROR",
     "kafka.net.sasl": "ERROR",

@@ -40,7 +40,8 @@ def list_letters(
             f"{stored.place}  {stored.stored_at:%Y-%m-%dT%H:%M:%SZ}  {letter.stage}  {letter.reason}  "
             f"attempt {letter.attempt}  {letter.topic}:{letter.partition}:{letter.offset}  {letter.message}"
         )
-    typer.echo(f"{found.total} dead letters" + "".join(f", {n} {name}" for name, n in sorted(found.reasons.items())))
+    reasons = "".join(f", {count} {name}" for name, count in sorted(found.reasons.items()))
+    typer.echo(f"{found.total} dead letter{'' if found.total == 1 else 's'}{reasons}")
 
 
 @dead_letters.command(epilog="Example: groundswell dead-letters show 0:17")

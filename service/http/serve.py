@@ -14,6 +14,7 @@ from domain.errors import PermanentError
 
 _MOST_REQUESTS = 200
 """At once; more are answered 503."""
+_BACKLOG = 1024
 
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
@@ -56,6 +57,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise PermanentError(f"can't listen on {host}:{port}: {error.strerror or error}") from error

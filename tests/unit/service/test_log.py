@@ -1,0 +1,52 @@
+"""What the processes say on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from service import log
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+def test_text_is_one_line_with_a_time_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up()
+    logging.getLogger("alerts.watch").info("Alert %s", "firing")
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    alerts\.watch: Alert firing\n", said)
+
+
+def test_json_is_one_object_a_line_also_with_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up(form="json")
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError:
+        logging.getLogger("stream").exception("It\nfailed")
+    [line] = capsys.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert (entry["level"], entry["logger"], entry["message"]) == ("error", "stream", "It\nfailed")
+    assert "RuntimeError: broken" in entry["exception"]
+    assert entry["at"].endswith("Z")
+
+
+def test_libraries_are_quiet_unless_everything_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("INFO")
+    logging.getLogger("aiokafka.consumer").info("joined")
+    logging.getLogger("aiokafka.conn").warning("in the clear")
+    logging.getLogger("aiokafka.consumer").warning("lost")
+    assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["lost"]
+    log.set_up("DEBUG")
+    logging.getLogger("aiokafka.consumer").debug("joined")
+    assert "joined" in capsys.readouterr().err
+    log.set_up("INFO")
