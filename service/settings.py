@@ -13,10 +13,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -43,6 +43,9 @@ from service.sections import (
 ENV_PREFIX = "GROUNDSWELL_"
 CONFIG_VARIABLE = "GROUNDSWELL_CONFIG"
 DEFAULT_FILE = Path("groundswell.yml")
+
+COMMAND_LINE = "command line"
+"""Where a value came from that an option gave."""
 
 ADDRESSES = {"kafka": "bootstrap_servers", "postgres": "dsn", "redis": "url"}
 """The setting of each section that says where its server is."""
@@ -71,7 +74,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     metrics: Metrics = Metrics()
     log: Log = Log()
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
         default_factory=default_data_dir, description="Where `up` and `demo` keep the data of their own servers."
     )
 
@@ -188,7 +191,7 @@ def load(
     layers = [
         (str(file), _read_file(file) if file else {}),
         ("environment", _read_environment(environment, problems)),
-        ("command line", _nest(overrides or {})),
+        (COMMAND_LINE, _nest(overrides or {})),
     ]
     tree: Tree = {}
     origins: dict[str, str] = {}
@@ -290,7 +293,7 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tr
 
 
 def _fill_in_running(tree: Tree, origins: dict[str, str]) -> None:
-    running = running_servers(Path(str(tree.get("data_dir") or default_data_dir())))
+    running = running_servers(Path(str(tree.get("data_dir") or default_data_dir())).expanduser())
     for section, address in ADDRESSES.items():
         given = tree.get(section)
         if running.get(f"{section}.{address}") and not (isinstance(given, dict) and given.get(address)):

@@ -15,7 +15,7 @@ from service import log, wiring
 from service.discovery import announced
 from service.embedded import Addresses, EmbeddedServers
 from service.metrics import forget_process, render_shared
-from service.settings import Loaded, Settings, child_environment
+from service.settings import COMMAND_LINE, Loaded, Settings, child_environment
 from service.supervise import ChildProcess, Supervisor
 
 Say = Callable[[str], None]
@@ -42,6 +42,8 @@ def run_everything(loaded: Loaded, *, say: Say) -> None:
         children = [child(name, command, ready, Path(folder)) for name, command in PROCESSES.items()]
         http = ready.settings.http
         say(f"Everything is started; the API is at http://{http.host}:{http.port}/docs. Ctrl-C ends it.")
+        if servers is not None and loaded.origins.get("data_dir") == COMMAND_LINE:
+            say(f"Elsewhere, GROUNDSWELL_DATA_DIR={servers.data_dir} leads `groundswell feed` and the others to it.")
         Supervisor(children, servers=tuple(servers.servers.values()) if servers else (), say=say).run()
         say("Everything has ended.")
 

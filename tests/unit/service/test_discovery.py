@@ -6,6 +6,8 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from service.discovery import FILE, announced, running_servers
 from service.settings import load
 
@@ -64,3 +66,12 @@ def test_whoever_starts_servers_does_not_look_for_running_ones(tmp_path: Path) -
     with announced(tmp_path, ADDRESSES):
         loaded = load(environment={"GROUNDSWELL_DATA_DIR": str(tmp_path)}, find_running=False)
     assert loaded.settings.redis.url is None
+
+
+def test_a_data_folder_may_be_named_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    with announced(tmp_path / "data", ADDRESSES):
+        settings = load(environment={"GROUNDSWELL_DATA_DIR": "~/data"}).settings
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.kafka.bootstrap_servers == "127.0.0.1:20001"
