@@ -194,6 +194,7 @@ class ClassifyStage:
         """Write it all; returns when all of it is acknowledged."""
         if composed.letters:
             await self._letters.send(composed.letters)
+            self._telemetry.count("documents_total", len(composed.letters), stage=STAGE, outcome="dead_letter")
             for letter in composed.letters:
                 self._telemetry.count("dead_letters_total", stage=STAGE, reason=letter.reason)
             composed.letters = []

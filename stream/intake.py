@@ -72,6 +72,8 @@ class IntakePolicy:
     tick: float = 1.0
     """After so long without a message an empty batch is passed through the steps."""
     commit_interval: float = 1.0
+    measure_interval: float = 5.0
+    """How often the lag is measured."""
     retry_first: float = 0.2
     retry_most: float = 5.0
     """Back-off of a step that failed temporarily: doubles from the first to the most."""
@@ -152,10 +154,14 @@ class Intake:
             membership=membership or MembershipPolicy(),
             owner=self,
         )
+        self._app: StageApp | None = None
         self._phase = Phase.JOINING
         self._assignment: frozenset[TopicPartition] = frozenset()
         self._reading_epoch = -1
         self._completed: dict[TopicPartition, int] = {}
+        """What is to be committed."""
+        self._reached: dict[TopicPartition, int] = {}
+        """What is durable, of this assignment."""
         self._committing = asyncio.Lock()
         self._last_arrival = 0.0
         self._failed = asyncio.Event()
@@ -165,10 +171,18 @@ class Intake:
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the stage, join the group and begin to read; returns when all that is on its way."""
+        """Wait for Kafka, start the stage, join the group and begin to read; returns when all that is on its way."""
+        if await self._pipeline.persist("connect", self._offsets.connect, self.epoch) is ABANDONED:
+            return
         await self.stage.start()
         self._app = self._make_app()
-        for work in (self._collect(), *self._pipeline.tasks(), self._commit_regularly(), self._watch()):
+        for work in (
+            self._collect(),
+            *self._pipeline.tasks(),
+            self._commit_regularly(self._app),
+            self._measure(self._app),
+            self._watch(self._app),
+        ):
             self._spawn(work)
         await self._app.start()
 
@@ -180,8 +194,9 @@ class Intake:
 
     async def stop(self) -> None:
         """Finish what is in flight, commit, leave the group."""
-        await self.revoked()
-        await self._app.stop()
+        if self._app is not None:
+            await self.revoked()
+            await self._app.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -201,6 +216,8 @@ class Intake:
 
     async def positions(self) -> dict[TopicPartition, int]:
         """The offset that is fetched next, of each partition of the assignment. Raises TemporaryError."""
+        if self._app is None:
+            raise TemporaryError("the group has not been joined")
         return await self._app.positions()
 
     # --- what the consumer asks and tells ----------------------------------------------------------------------------
@@ -236,7 +253,8 @@ class Intake:
         try:
             async with asyncio.timeout(self._policy.release_grace):
                 await self._pipeline.settled.wait()
-                await self._commit()
+                if self._app is not None:
+                    await self._commit(self._app)
         except TimeoutError:
             log.warning(
                 "%s gives its partitions up after %.0f s with %d batches in flight: they will be read again",
@@ -246,6 +264,7 @@ class Intake:
             )
         self._pipeline.end_epoch()
         self._completed.clear()
+        self._reached.clear()
         self._assignment = frozenset()
         await self.stage.revoked()
 
@@ -253,7 +272,6 @@ class Intake:
         """Queue a run; returns when there is room for another."""
         if self._phase is Phase.READING and run.epoch == self.epoch:
             self._last_arrival = asyncio.get_running_loop().time()
-            self._telemetry.gauge("queue_documents", len(self._queue) + len(run.messages), stage=self.stage.name)
             await self._queue.put(run.messages)
 
     # --- batches -----------------------------------------------------------------------------------------------------
@@ -270,39 +288,53 @@ class Intake:
         while True:
             if await self._queue.arrives_within(self._policy.tick):
                 if messages := await self._queue.take():
+                    self._telemetry.gauge("queue_documents", len(self._queue), stage=self.stage.name)
                     return Batch(messages)
             elif self._phase is Phase.READING and not self._pipeline.in_flight:
                 return Batch([])
 
     def _complete(self, batch: Batch) -> None:
         for place, messages in batch.by_partition().items():
-            self._completed[place] = messages[-1].offset + 1
+            self._completed[place] = self._reached[place] = messages[-1].offset + 1
         if batch.messages:
             newest = max(message.timestamp_ms for message in batch.messages)
             self._telemetry.gauge("last_record_timestamp_seconds", newest / 1000, stage=self.stage.name)
 
     # --- offsets -----------------------------------------------------------------------------------------------------
 
-    async def _commit_regularly(self) -> None:
+    async def _commit_regularly(self, app: StageApp) -> None:
         while True:
             await asyncio.sleep(self._policy.commit_interval)
-            await self._commit()
+            await self._commit(app)
 
-    async def _commit(self) -> None:
+    async def _commit(self, app: StageApp) -> None:
         async with self._committing:
             if self._completed:
                 completed, self._completed = self._completed, {}
-                await self._app.commit_positions(completed)
+                await app.commit_positions(completed)
+
+    async def _measure(self, app: StageApp) -> None:
+        while True:
+            await asyncio.sleep(self._policy.measure_interval)
+            try:
+                ends = await self._offsets.ends(self._assignment)
+                positions = await app.positions()
+            except TemporaryError:
+                continue
+            for place, end in ends.items():
+                lag = max(0, end - self._reached.get(place, positions.get(place, end)))
+                labels = {"topic": place.topic, "partition": str(place.partition)}
+                self._telemetry.gauge("lag_messages", lag, stage=self.stage.name, **labels)
 
     # --- watching ----------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _watch(self, app: StageApp) -> None:
         clock = asyncio.get_running_loop().time
         patience = self._policy.stall_after
         while True:
             await asyncio.sleep(min(1.0, patience / 4))
-            if self._app.crashed:
-                raise PermanentError(f"the Kafka consumer failed: {self._app.crash_reason!r}")
+            if app.crashed:
+                raise PermanentError(f"the Kafka consumer failed: {app.crash_reason!r}")
             for name, since in self._pipeline.running_since.items():
                 if clock() - since > patience:
                     raise PermanentError(f"the step {name} has not returned for {patience:.0f} s: a restart is needed")

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import AuthenticationFailedError, KafkaError, SaslAuthenticationFailed
 
-from domain.errors import TemporaryError
+from domain.errors import PermanentError, TemporaryError
 from stream.incoming import TopicPartition
 from stream.kafka import KafkaConnection
 
@@ -20,7 +20,8 @@ T = TypeVar("T")
 class Offsets:
     """Asks the brokers on the running event loop, without joining the group.
 
-    Every method raises TemporaryError when Kafka does not answer within `timeout` seconds.
+    Every method raises TemporaryError when Kafka does not answer within `timeout` seconds, and PermanentError when it
+    refuses our login.
     """
 
     def __init__(self, connection: KafkaConnection, group: str, *, timeout: float = 15.0) -> None:
@@ -29,6 +30,10 @@ class Offsets:
         self._timeout = timeout
         self._consumer: AIOKafkaConsumer | None = None
         self._lock = asyncio.Lock()
+
+    async def connect(self) -> None:
+        """Find out whether Kafka can be reached."""
+        await self._ask(_nothing)
 
     async def beginnings(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset that each log still holds."""
@@ -60,10 +65,15 @@ class Offsets:
             try:
                 async with asyncio.timeout(self._timeout):
                     return await question(await self._connected())
+            except (AuthenticationFailedError, SaslAuthenticationFailed) as error:
+                await self.close()
+                raise PermanentError(
+                    f"Kafka at {self._connection.bootstrap_servers} refuses the user name or password: check them"
+                ) from error
             except (KafkaError, TimeoutError, OSError) as error:
                 await self.close()
                 raise TemporaryError(
-                    f"Kafka at {self._connection.bootstrap_servers} can't be asked for offsets ({type(error).__name__})"
+                    f"Kafka at {self._connection.bootstrap_servers} does not answer ({type(error).__name__})"
                 ) from error
 
     async def _connected(self) -> AIOKafkaConsumer:
@@ -72,11 +82,16 @@ class Offsets:
                 group_id=self._group,
                 enable_auto_commit=False,
                 client_id="groundswell-offsets",
+                retry_backoff_ms=250,
                 **self._connection.aiokafka(),
             )
             self._consumer = consumer
             await consumer.start()
         return self._consumer
+
+
+async def _nothing(_: AIOKafkaConsumer) -> None:
+    pass
 
 
 def _committed(partition: TopicPartition) -> Callable[[Any], Awaitable[int | None]]:

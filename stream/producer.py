@@ -64,11 +64,12 @@ class Producer:
             "max_batch_size": max_batch_bytes,
             "request_timeout_ms": round(request_timeout * 1000),
             "metadata_max_age_ms": 60_000,
+            "retry_backoff_ms": 250,
             "enable_idempotence": True,
             "acks": "all",
         }
         self._timeout = request_timeout
-        self._producer: AIOKafkaProducer | None = None
+        self._starting: asyncio.Task[AIOKafkaProducer] | None = None
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises TemporaryError while it has none."""
@@ -86,7 +87,9 @@ class Producer:
         """
         sends = [asyncio.create_task(self._send(place, records)) for place, records in runs.items() if records]
         try:
-            await asyncio.gather(*sends)
+            # Left alone, the client tries again for as long as the brokers are away, and nobody hears of it.
+            async with asyncio.timeout(self._timeout):
+                await asyncio.gather(*sends)
         except (KafkaError, TimeoutError, OSError) as error:
             for send in sends:
                 send.cancel()
@@ -95,11 +98,11 @@ class Producer:
 
     async def stop(self) -> None:
         """Close the connections."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
+        starting, self._starting = self._starting, None
+        if starting is not None:
             with suppress(KafkaError, TimeoutError, OSError):
                 async with asyncio.timeout(2.0):
-                    await producer.stop()
+                    await (await starting).stop()
 
     async def _send(self, place: TopicPartition, records: Sequence[Record]) -> None:
         producer = await self._started()
@@ -112,12 +115,18 @@ class Producer:
         await (await producer.send_batch(batch, place.topic, partition=place.partition))
 
     async def _started(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(**self._settings, **self._connection.aiokafka())
-            self._producer = producer
-            self._starting = asyncio.ensure_future(producer.start())
-        await asyncio.shield(self._starting)
-        return self._producer
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def _start(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(**self._settings, **self._connection.aiokafka())
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
 
     async def _translated(self, error: Exception, topic: str) -> PermanentError | TemporaryError:
         # A failed idempotent producer can't know which sequence numbers were used: only a new one is sure.

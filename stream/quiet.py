@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 _REPEATERS: Final = (
+    "aiokafka",
     "aiokafka.client",
     "aiokafka.conn",
     "aiokafka.consumer.consumer",

@@ -55,6 +55,8 @@ class FakeApp:
 class FakeOffsets:
     def __init__(self, *_: Any) -> None: ...
 
+    async def connect(self) -> None: ...
+
     async def ends(self, places: Any) -> dict[TopicPartition, int]:
         return {A: 5}
 
@@ -126,6 +128,7 @@ async def reading(
     await intake.start()
     try:
         assert await intake.assigned(frozenset({A, B})) == {A: 7}
+        assert isinstance(intake._app, FakeApp)
         yield intake, intake._app
     finally:
         await intake.stop()
@@ -223,7 +226,7 @@ async def test_an_empty_batch_comes_when_nothing_does_and_nothing_is_in_flight(m
         assert stage.ticks == ticks
         stage.gate.set()
         await until(lambda: stage.ticks > ticks)
-        assert newest(app) == {A: 1}
+        await until(lambda: newest(app) == {A: 1})
 
 
 async def test_a_revoked_assignment_finishes_what_is_in_flight_and_leaves_the_rest(monkeypatch: Any) -> None:
