@@ -6,92 +6,35 @@ variable of `kafka.bootstrap_servers` is GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS wit
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from alerts.surge import SurgeRule
 from domain.alert import Severity
 from service.durations import Duration, format_duration
+from service.values import (
+    BootstrapServers,
+    KeyPrefix,
+    Minutes,
+    MinutesOrNone,
+    Name,
+    Pattern,
+    Port,
+    Positive,
+    PostgresDsn,
+    RedisUrl,
+    Topic,
+    WebhookSecret,
+    WebhookUrl,
+)
 
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
-_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
-
-
-def _bootstrap_servers(value: str) -> str:
-    servers = [server.strip() for server in value.split(",")]
-    for server in servers:
-        match = _HOST_PORT.fullmatch(server)
-        if match is None or not 0 < int(match[2]) < 65536:
-            raise ValueError("must be host:port, several separated by commas")
-    return ",".join(servers)
-
-
-def _postgres_dsn(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must be a URL such as postgresql://user:password@host:5432/database?sslmode=verify-full")
-    _parts(text)
-    return value
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be a URL such as redis://user:password@host:6379/0, rediss://… (TLS) or unix://path")
-    _parts(text)
-    return value
-
-
-def _parts(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is not a well-formed URL (a password with / ? # @ : % must be percent-encoded)") from None
-
-
-def _webhook_url(value: SecretStr) -> SecretStr:
-    try:
-        parts = urlsplit(value.get_secret_value())
-        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        well_formed = False
-    if not well_formed or "@" in parts.netloc or parts.fragment:
-        raise ValueError("must be http(s)://host… without user, password or fragment")
-    return value
-
-
-def _webhook_secret(value: SecretStr) -> SecretStr:
-    prefix, _, encoded = value.get_secret_value().partition("_")
-    try:
-        size = len(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if prefix != "whsec" or not 24 <= size <= 64:
-        raise ValueError("must be whsec_ and the base64 of 24 to 64 random bytes (Standard Webhooks)")
-    return value
-
-
-def _whole_minutes(value: timedelta) -> timedelta:
-    if value % timedelta(minutes=1):
-        raise ValueError("must be whole minutes")
-    return value
-
-
-Topic = Annotated[str, Field(pattern=_TOPIC)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Positive = Annotated[Duration, Field(gt=timedelta(0))]
-Minutes = Annotated[Duration, AfterValidator(_whole_minutes), Field(ge=timedelta(minutes=1))]
-MinutesOrNone = Annotated[Duration, AfterValidator(_whole_minutes)]
-Pattern = Annotated[str, Field(min_length=1)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+if TYPE_CHECKING:
+    import alerts.delivery
 
 
 class Section(BaseModel):
@@ -103,7 +46,7 @@ class Section(BaseModel):
 class Kafka(Section):
     """Where the messages come from and go to."""
 
-    bootstrap_servers: Annotated[str, AfterValidator(_bootstrap_servers)] | None = Field(
+    bootstrap_servers: BootstrapServers | None = Field(
         default=None,
         description="host:port of one or more brokers, separated by commas. Without it `up` runs its own Kafka.",
     )
@@ -167,7 +110,7 @@ class Kafka(Section):
 class Postgres(Section):
     """Where the history is kept."""
 
-    dsn: Annotated[SecretStr, AfterValidator(_postgres_dsn)] | None = Field(
+    dsn: PostgresDsn | None = Field(
         default=None,
         description="postgresql://user:password@host:5432/database?sslmode=verify-full. "
         "Without it `up` runs its own PostgreSQL.",
@@ -201,13 +144,11 @@ class Postgres(Section):
 class Redis(Section):
     """Where the rolling windows are kept."""
 
-    url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+    url: RedisUrl | None = Field(
         default=None,
         description="redis://user:password@host:6379/0, rediss:// for TLS. Without it `up` runs its own Valkey.",
     )
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
-        default="groundswell", description="Start of the names of all our keys."
-    )
+    prefix: KeyPrefix = Field(default="groundswell", description="Start of the names of all our keys.")
     connect_timeout: Positive = Field(default=timedelta(seconds=5), description="How long connecting may take.")
     command_timeout: Positive = Field(default=timedelta(seconds=20), description="How long one command may take.")
 
@@ -331,17 +272,23 @@ class Rule(Section):
                 f"min_baseline ({format_duration(self.min_baseline)}) must be at most baseline "
                 f"({format_duration(self.baseline)})"
             )
+        self.as_alerts_have_it(())
         return self
+
+    def as_alerts_have_it(self, everyone: Sequence[str]) -> SurgeRule:
+        """The rule itself; one that names no receivers tells everyone."""
+        receivers = everyone if self.receivers is None else self.receivers
+        return SurgeRule(**(dict(self) | {"receivers": tuple(receivers)}))
 
 
 class Receiver(Section):
     """Someone whose webhook is called when an alert fires and when it resolves."""
 
     name: Name = Field(description="Names the receiver in deliveries and metrics.")
-    url: Annotated[SecretStr, AfterValidator(_webhook_url)] = Field(
+    url: WebhookUrl = Field(
         description="Where to POST, http:// or https://. Kept secret: such addresses often are the key."
     )
-    secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = Field(
+    secret: WebhookSecret = Field(
         description="whsec_ and the base64 of 24 to 64 random bytes: signs the webhook (Standard Webhooks)."
     )
     timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(minutes=2))] = Field(
@@ -351,6 +298,25 @@ class Receiver(Section):
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities to trust instead of the system's."
     )
+
+    @model_validator(mode="after")
+    def _alerts_take_it(self) -> Self:
+        self.as_alerts_have_it()
+        return self
+
+    def as_alerts_have_it(self) -> alerts.delivery.Receiver:
+        """The receiver itself. Raises ValueError, without secrets."""
+        # Where there are receivers, and only there, loading the HTTP client is worth its time.
+        from alerts.delivery import Receiver as ToldReceiver
+
+        return ToldReceiver(
+            name=self.name,
+            url=self.url.get_secret_value(),
+            secret=self.secret.get_secret_value(),
+            timeout=self.timeout,
+            headers={name: value.get_secret_value() for name, value in self.headers.items()},
+            ca_file=self.ca_file,
+        )
 
 
 class Http(Section):

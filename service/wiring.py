@@ -238,13 +238,8 @@ def lag_sample(settings: Settings, stage: str, telemetry: Telemetry) -> Callable
 
 def surge_rules(settings: Settings) -> tuple[SurgeRule, ...]:
     """The rules; one that names no receivers tells all of them."""
-    from alerts.surge import SurgeRule
-
     everyone = tuple(receiver.name for receiver in settings.receivers)
-    return tuple(
-        SurgeRule(**(dict(rule) | {"receivers": everyone if rule.receivers is None else rule.receivers}))
-        for rule in settings.rules
-    )
+    return tuple(rule.as_alerts_have_it(everyone) for rule in settings.rules)
 
 
 def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
@@ -265,19 +260,8 @@ def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
 def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     """Calls the receivers' webhooks."""
     from alerts.delivery.deliver import Deliverer
-    from alerts.delivery.receiver import Receiver
 
-    receivers = [
-        Receiver(
-            name=receiver.name,
-            url=receiver.url.get_secret_value(),
-            secret=receiver.secret.get_secret_value(),
-            timeout=receiver.timeout,
-            headers={name: value.get_secret_value() for name, value in receiver.headers.items()},
-            ca_file=receiver.ca_file,
-        )
-        for receiver in settings.receivers
-    ]
+    receivers = [receiver.as_alerts_have_it() for receiver in settings.receivers]
     sent_from = outbox(postgres(settings, "deliver"))
     return Deliverer(receivers, outbox=sent_from, clock=_now, telemetry=telemetry)
 

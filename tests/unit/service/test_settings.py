@@ -169,6 +169,12 @@ def test_the_file_may_be_named_by_the_environment(written: Path) -> None:
         ("receivers: [{name: a, secret: x, url: 'ftp://h'}]", "must be http(s)://host"),
         ("receivers: [{name: a, secret: x, url: 'https://u:p@h'}]", "without user, password or fragment"),
         ("receivers: [{name: a, secret: x, url: 'https://h'}]", "must be whsec_ and the base64"),
+        (
+            f"receivers: [{{name: a, secret: {SECRET}, url: 'https://h', headers: {{Host: x}}}}]",
+            "headers must not set 'Host'",
+        ),
+        (f"receivers: [{{name: a, secret: {SECRET}, url: 'https://h', timeout: 5m}}]", "receivers[0].timeout"),
+        ("rules: [{name: a, subjects: [x, x]}]", "subjects must be a list of different"),
         ("http: {port: 70000}", "http.port = 70000 (GROUNDSWELL_HTTP_PORT"),
         ("http: all", "http = 'all'"),
         ("just text", "must hold sections"),
