@@ -8,6 +8,7 @@ completed a run of messages commits the offset behind it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,14 +29,16 @@ from stream.kafka import KafkaConnection
 class MembershipPolicy:
     """How a process is a member of its consumer group. Times are in seconds."""
 
-    session_timeout: float = 10.0
+    session_timeout: float = 6.0
     """A process that is silent for so long loses its partitions."""
-    heartbeat: float = 2.0
+    heartbeat: float = 1.5
     rebalance_timeout: float = 60.0
     request_timeout: float = 40.0
     max_poll_interval: float = 7 * 86_400.0
     """While a sink is down nothing is fetched, and the group must not be left for it; a process that is stuck is found
     by its own watchdog."""
+    metadata_max_age: float = 20.0
+    """New topics and partitions are noticed after so long."""
     max_fetch_bytes: int = 1 << 20
     """Per partition and fetch; a larger message is still fetched, alone."""
     max_fetch_messages: int = 2000
@@ -75,6 +78,8 @@ class Owner(Protocol):
 
 class RunConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer, passing on runs instead of events, and knowing the position of each partition itself."""
+
+    logger = logging.getLogger("faust.consumer")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -181,6 +186,7 @@ class StageApp(faust.App):  # type: ignore[misc]
     """A Faust app that consumes topics for its owner and does nothing else: no web server, no producer, no tables."""
 
     BootStrategy = _ConsumingOnly
+    logger = logging.getLogger("faust.app")
 
     def __init__(
         self,
@@ -205,6 +211,7 @@ class StageApp(faust.App):  # type: ignore[misc]
             value_serializer="raw",
             stream_recovery_delay=0.0,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=round(membership.metadata_max_age * 1000),
             consumer_max_fetch_size=membership.max_fetch_bytes,
             broker_max_poll_records=membership.max_fetch_messages,
             broker_max_poll_interval=membership.max_poll_interval,
