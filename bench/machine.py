@@ -124,11 +124,15 @@ class Running:
         """How many documents a stage has done, by its own metrics. Raises RuntimeError when a process has ended."""
         for one in self.children:
             if one.poll() is not None:
-                said = one.log.read_text(errors="replace")[-4000:] if one.log else ""
-                raise RuntimeError(f"{one.name} ended:\n{said}")
+                raise RuntimeError(f"{one.name} ended; {self.said()}")
         text = render_shared(self.metrics).decode()
         pattern = rf'^groundswell_documents_total{{[^}}]*stage="{stage}"[^}}]*}} (\S+)$'
         return round(sum(float(number) for number in re.findall(pattern, text, re.MULTILINE)))
+
+    def said(self) -> str:
+        """The ends of their logs."""
+        logs = [one.log for one in self.children if one.log is not None]
+        return "\n".join(f"the end of {log.name}:\n{log.read_text(errors='replace')[-2000:]}" for log in logs)
 
     def cpu(self) -> Mapping[str, float]:
         """CPU seconds that each process and each server has used, with its children."""

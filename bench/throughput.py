@@ -44,7 +44,7 @@ class Plan:
 
 
 FULL = Plan(
-    documents=20_000, costless_documents=60_000, same_seconds=45, same_warm_up=50, bert_seconds=45, bert_warm_up=10
+    documents=40_000, costless_documents=60_000, same_seconds=45, same_warm_up=50, bert_seconds=45, bert_warm_up=10
 )
 QUICK = Plan(documents=600, costless_documents=8_000, same_seconds=2, same_warm_up=3, bert_seconds=2, bert_warm_up=1)
 
@@ -134,7 +134,7 @@ def _timed(running: Running, stage: str, count: int) -> Measured:
         if done > before:
             moved = now
         elif now - moved > _STALLED_SECONDS:
-            raise RuntimeError(f"{stage} stands still at {done} of {count} documents")
+            raise RuntimeError(f"{stage} stands still at {done} of {count} documents; {running.said()}")
         if not began_with and done >= count // 10:
             began, began_with, cpu = now, done, running.cpu()
         if done >= count and done > began_with:
