@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _FLUSH_AT: Final = 4 << 20
 """Bytes that are kept at most before they are sent."""
+_CONNECT_TIMEOUT: Final = 5.0
 _PATIENCE: Final = 120.0
 """Seconds for which a Kafka that does not answer is waited for: it may be restarting."""
 _RETRY_AFTER: Final = 1.0
@@ -84,7 +85,7 @@ class FeedSender:
         await self._producer.stop()
 
     def _require(self, topics: tuple[str, ...]) -> None:
-        with KafkaAdmin(self._connection) as admin:
+        with KafkaAdmin(self._connection, timeout=_CONNECT_TIMEOUT) as admin:
             missing = [found.name for found in describe_topics(admin, topics) if not found.exists]
             if missing and not admin.in_memory():
                 raise PermanentError(
