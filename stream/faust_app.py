@@ -8,6 +8,7 @@ completed a run of messages commits the offset behind it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def commit_positions(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit offsets of the current assignment. False when the group has moved on meanwhile."""
-        return bool(await self._commit({TP(*place): offset for place, offset in offsets.items()}))
+        assignment = self.assignment()
+        held = {TP(*place): offset for place, offset in offsets.items() if TP(*place) in assignment}
+        return bool(held and await self._commit(held))
 
     async def prepare(self, *_: Any, **__: Any) -> None:
         """Ask the owner where to read from; runs before `perform_seek`, and may take its time."""
@@ -129,7 +132,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         try:
             while not (self.should_stop or fetcher.should_stop):
                 await self._pass_on_a_fetch()
-        except ConsumerStoppedError:
+        except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
 

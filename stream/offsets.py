@@ -73,7 +73,7 @@ class Offsets:
             except (KafkaError, TimeoutError, OSError) as error:
                 await self.close()
                 raise TemporaryError(
-                    f"Kafka at {self._connection.bootstrap_servers} does not answer ({type(error).__name__})"
+                    f"Kafka at {self._connection.bootstrap_servers} can't be reached ({type(error).__name__})"
                 ) from error
 
     async def _connected(self) -> AIOKafkaConsumer:
