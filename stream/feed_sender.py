@@ -58,15 +58,17 @@ class FeedSender:
         if not self._collected:
             return
         clock = asyncio.get_running_loop().time
-        deadline = clock() + _PATIENCE
+        deadline: float | None = None
         while True:
             try:
                 await self._producer.send(self._collected)
                 break
             except TemporaryError as error:
-                if clock() >= deadline:
+                if deadline is None:
+                    deadline = clock() + _PATIENCE
+                    log.warning("the feed waits: %s", error)
+                elif clock() >= deadline:
                     raise
-                log.warning("the feed waits: %s", error)
                 await asyncio.sleep(_RETRY_AFTER)
         self._written |= {place.topic for place in self._collected}
         self._collected = {}
