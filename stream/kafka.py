@@ -115,7 +115,7 @@ class KafkaConnection:
 
     def faust(self) -> dict[str, Any]:
         """Keyword arguments of faust.App."""
-        import faust
+        import faust  # here, because it takes half a second and most commands do without it
 
         settings: dict[str, Any] = {"broker": [f"kafka://{server}" for server in self.servers]}
         if self.uses_sasl:

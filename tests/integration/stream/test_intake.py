@@ -1,0 +1,98 @@
+"""The intake on a real Kafka: where reading begins, and what the group remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from support.kafka_world import Sent, eventually, make_topics, produce
+
+from domain.ports import NoTelemetry
+from stream.incoming import Batch, TopicPartition
+from stream.intake import Intake, IntakePolicy, Step
+from stream.kafka import KafkaConnection
+from stream.offsets import Offsets
+
+pytestmark = pytest.mark.servers
+
+POLICY = IntakePolicy(max_batch=10, max_wait=0.02, tick=0.1, commit_interval=0.1)
+
+
+class Remembering:
+    """A stage that remembers offsets, and where it was told to begin."""
+
+    name = "test"
+
+    def __init__(self, begin: Mapping[TopicPartition, int] | None = None) -> None:
+        self.seen: dict[int, list[int]] = {}
+        self._begin = begin or {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (self.remember,)
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return self._begin
+
+    async def revoked(self) -> None: ...
+
+    async def remember(self, batch: Batch) -> None:
+        for message in batch.messages:
+            self.seen.setdefault(message.partition, []).append(message.offset)
+
+
+async def read(bootstrap: str, topic: str, group: str, stage: Remembering, count: int) -> None:
+    """Read until the stage has seen so many messages."""
+    intake = Intake(
+        connection=KafkaConnection(bootstrap_servers=bootstrap),
+        group=group,
+        topics=(topic,),
+        stage=stage,
+        telemetry=NoTelemetry(),
+        policy=POLICY,
+    )
+    await intake.start()
+
+    async def enough() -> bool:
+        return sum(map(len, stage.seen.values())) >= count
+
+    try:
+        await eventually(enough)
+    finally:
+        await intake.stop()
+
+
+async def test_reading_goes_on_where_it_was_committed_unless_the_stage_says_otherwise(
+    kafka_bootstrap: str, unique_topic: Callable[[str], str]
+) -> None:
+    topic, group = unique_topic("intake"), unique_topic("group")
+    make_topics(kafka_bootstrap, {topic: 2})
+    connection = KafkaConnection(bootstrap_servers=kafka_bootstrap)
+
+    async def send(count: int) -> None:
+        await produce(kafka_bootstrap, [Sent(topic=topic, value=b"%d" % n, partition=n % 2) for n in range(count)])
+
+    await send(100)
+    first = Remembering()
+    await read(kafka_bootstrap, topic, group, first, 100)
+    assert first.seen == {0: list(range(50)), 1: list(range(50))}
+    offsets = Offsets(connection, group)
+    places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    assert await offsets.committed(places) == dict.fromkeys(places, 50)
+
+    await send(20)
+    second = Remembering()
+    await read(kafka_bootstrap, topic, group, second, 20)
+    assert second.seen == {0: list(range(50, 60)), 1: list(range(50, 60))}
+
+    third = Remembering({places[0]: 40, places[1]: 0})
+    await read(kafka_bootstrap, topic, group, third, 80)
+    assert third.seen == {0: list(range(40, 60)), 1: list(range(60))}
+    assert await offsets.committed(places) == dict.fromkeys(places, 60)
+    assert await offsets.beginnings(places) == dict.fromkeys(places, 0)
+    assert await offsets.ends(places) == dict.fromkeys(places, 60)
+    await offsets.close()

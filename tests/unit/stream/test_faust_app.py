@@ -1,0 +1,94 @@
+"""The consumer hands on what it fetched, and goes back for what nobody took."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from stream.faust_app import Run, RunConsumer
+from stream.incoming import TopicPartition
+
+A, B = TP("news", 0), TP("news", 1)
+
+
+def record(place: TP, offset: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        topic=place.topic, partition=place.partition, offset=offset, timestamp=7, key=None, value=b"x", headers=()
+    )
+
+
+class Channel:
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.on_put: Any = lambda: None
+
+    async def put(self, run: Run) -> None:
+        self.runs.append(run)
+        self.on_put()
+
+
+def consumer_of(*fetches: dict[TP, list[Any]]) -> tuple[Any, Channel, list[dict[TP, int]]]:
+    """A consumer whose fetches bring these, its channel, and where it was sent to."""
+    channel, seeks, waiting = Channel(), [], list(fetches)
+    consumer = object.__new__(RunConsumer)
+    consumer.app = SimpleNamespace(runs=channel)
+    consumer._owner = SimpleNamespace(epoch=1)
+    consumer._positions = {A: 0, B: 0}
+    consumer._dropped = False
+    consumer.flow_active = True
+
+    async def getmany(**_: Any) -> dict[TP, list[Any]]:
+        return waiting.pop(0)
+
+    async def seek_wait(positions: dict[TP, int]) -> None:
+        seeks.append(positions)
+
+    consumer._getmany = getmany
+    consumer.seek_wait = seek_wait
+    consumer._get_active_partitions = lambda: {A, B}
+    return consumer, channel, seeks
+
+
+async def test_each_partition_of_a_fetch_is_one_run() -> None:
+    consumer, channel, seeks = consumer_of({A: [record(A, 3), record(A, 5)], B: [record(B, 9)]})
+    await consumer._pass_on_a_fetch()
+    assert [(run.place, [m.offset for m in run.messages]) for run in channel.runs] == [
+        (TopicPartition("news", 0), [3, 5]),
+        (TopicPartition("news", 1), [9]),
+    ]
+    assert consumer._positions == {A: 6, B: 10}
+    assert seeks == []
+
+
+async def test_what_was_fetched_while_the_flow_stopped_is_fetched_again() -> None:
+    consumer, channel, seeks = consumer_of({A: [record(A, 0)]}, {A: [record(A, 0)]})
+    consumer.flow_active = True
+    fetch = consumer._getmany
+
+    async def stop_meanwhile(**options: Any) -> Any:
+        consumer.flow_active = False
+        return await fetch(**options)
+
+    consumer._getmany = stop_meanwhile
+    await consumer._pass_on_a_fetch()
+    assert channel.runs == []
+    consumer.flow_active, consumer._getmany = True, fetch
+    await consumer._pass_on_a_fetch()
+    assert seeks == [{A: 0, B: 0}]
+    assert [run.messages[0].offset for run in channel.runs] == [0]
+
+
+async def test_when_the_assignment_ends_between_two_runs_the_second_is_fetched_again() -> None:
+    consumer, channel, seeks = consumer_of({A: [record(A, 0)], B: [record(B, 0)]}, {})
+
+    def end() -> None:
+        consumer._owner.epoch = 2
+
+    channel.on_put = end
+    await consumer._pass_on_a_fetch()
+    assert [run.place.partition for run in channel.runs] == [0]
+    assert consumer._positions == {A: 0, B: 0}, "nobody knows whether a stale run was taken"
+    await consumer._pass_on_a_fetch()
+    assert seeks == [{A: 0, B: 0}]
