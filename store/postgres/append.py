@@ -19,13 +19,11 @@ from psycopg2.extras import execute_values
 
 from domain.log import Partition, RecordBatch
 from domain.ports import Appended, Refused
-from domain.watermark import MarkState
 from store.postgres.lateness import SourceState, walk
+from store.postgres.marks import read_states
 from store.postgres.session import Session
 from store.postgres.staging import COPY, Row, stream
 from store.tables import MARK_STATUSES
-
-_STATUSES = {number: status for status, number in MARK_STATUSES.items()}
 
 _LEDGER = """
 INSERT INTO ledger (message_offset, published_at, partition_id, publisher_id, polarity, label, late, document_id,
@@ -142,44 +140,6 @@ def lock_progress(cursor: Cursor, partition_id: int) -> int:
         (partition_id,),
     )
     return _one(cursor)
-
-
-def read_states(session: Session, cursor: Cursor, partition_id: int) -> dict[Partition, SourceState]:
-    """What a partition of scored knows of the source partitions."""
-    cursor.execute(
-        "SELECT source_partition_id, status, next_offset, high_time, ended_at, fan_out FROM mark"
-        " WHERE scored_partition_id = %s",
-        (partition_id,),
-    )
-    rows = cursor.fetchall()
-    sources = session.partitions.keys(cursor, [row[0] for row in rows])
-    return {
-        sources[source]: SourceState(
-            status=None if status is None else _STATUSES[status],
-            next_offset=next_offset,
-            high_time=high_time,
-            ended_at=ended_at,
-            fan_out=fan_out,
-        )
-        for source, status, next_offset, high_time, ended_at, fan_out in rows
-    }
-
-
-def mark_states(scored: Partition, states: Mapping[Partition, SourceState]) -> tuple[MarkState, ...]:
-    """The states that a mark has spoken of."""
-    return tuple(
-        MarkState(
-            scored=scored,
-            source=source,
-            status=state.status,
-            next_offset=state.next_offset,
-            high_time=state.high_time,
-            ended_at=state.ended_at,
-            fan_out=state.fan_out,
-        )
-        for source, state in sorted(states.items())
-        if state.status is not None
-    )
 
 
 def _refusals(cursor: Cursor, partition_id: int, start: int, end: int) -> list[Refused]:

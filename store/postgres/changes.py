@@ -6,7 +6,7 @@ from domain.log import Partition
 from domain.subject import Subject
 from domain.timeline import Minute
 from domain.window import UNKNOWN_PUBLISHER, Changes, Counts
-from store.postgres.append import mark_states, read_states
+from store.postgres.marks import read_marks
 from store.postgres.session import Session
 
 CHANGES = """
@@ -35,7 +35,7 @@ def read_changes(session: Session, partition: Partition, start: int) -> Changes:
         cursor.execute("SELECT next_offset FROM progress WHERE partition_id = %s", (number,))
         row = cursor.fetchone()
         end = 0 if row is None else int(row[0])
-        marks = mark_states(partition, read_states(session, cursor, number))
+        marks = read_marks(session, cursor, number)
         cursor.execute(CHANGES, (number, start, end))
         rows = cursor.fetchall()
         subjects = session.subjects.keys(cursor, [row[0] for row in rows])

@@ -9,7 +9,7 @@ from domain.log import Partition
 from domain.timeline import Minute, minute_of, start_of
 from domain.watermark import MarkState
 from domain.window import UNKNOWN_PUBLISHER, Counts
-from store.postgres.append import mark_states, read_states
+from store.postgres.marks import read_marks
 from store.postgres.session import Session
 from store.rebuild_source import Increment
 
@@ -42,9 +42,7 @@ class HistorySnapshot:
         progress = dict(cursor.fetchall())
         names = session.partitions.keys(cursor, progress)
         self.guards: dict[Partition, int] = {names[number]: offset for number, offset in progress.items()}
-        self.marks: tuple[MarkState, ...] = tuple(
-            state for number in progress for state in mark_states(names[number], read_states(session, cursor, number))
-        )
+        self.marks: tuple[MarkState, ...] = read_marks(session, cursor)
 
     @cached_property
     def first_minute(self) -> Minute | None:

@@ -28,6 +28,7 @@ Group = tuple[Minute, list[str], list[int], list[Speakers]]
 
 
 class _Mark(msgspec.Struct, array_like=True):
+    scored: str
     source: str
     status: MarkStatus
     next_offset: int
@@ -36,12 +37,7 @@ class _Mark(msgspec.Struct, array_like=True):
     fan_out: int
 
 
-class _Marks(msgspec.Struct, array_like=True):
-    scored: str
-    marks: list[_Mark]
-
-
-_marks_decoder = msgspec.json.Decoder(_Marks)
+_mark_decoder = msgspec.json.Decoder(_Mark)
 _bucket_decoder = msgspec.msgpack.Decoder(list[str])
 
 
@@ -67,10 +63,11 @@ def decode_partition(field: str) -> Partition:
     return Partition(topic=topic, topic_id=UUID(topic_id), number=int(number))
 
 
-def encode_marks(scored: Partition, states: Iterable[MarkState]) -> bytes:
-    """All marks that one partition of `scored` holds, as JSON."""
-    marks = [
+def encode_marks(states: Iterable[MarkState]) -> dict[str, str]:
+    """Marks as JSON, each in a field of its own: `scored source`, both as `encode_partition` writes them."""
+    marks = (
         _Mark(
+            scored=encode_partition(state.scored),
             source=encode_partition(state.source),
             status=state.status,
             next_offset=state.next_offset,
@@ -79,15 +76,15 @@ def encode_marks(scored: Partition, states: Iterable[MarkState]) -> bytes:
             fan_out=state.fan_out,
         )
         for state in states
-    ]
-    return msgspec.json.encode(_Marks(scored=encode_partition(scored), marks=marks))
+    )
+    return {f"{mark.scored} {mark.source}": msgspec.json.encode(mark).decode() for mark in marks}
 
 
 def decode_marks(texts: Iterable[bytes]) -> tuple[MarkState, ...]:
-    """The inverse, over all partitions of `scored`."""
+    """The inverse, of the fields' values."""
     return tuple(
         MarkState(
-            scored=decode_partition(held.scored),
+            scored=decode_partition(mark.scored),
             source=decode_partition(mark.source),
             status=mark.status,
             next_offset=mark.next_offset,
@@ -95,8 +92,7 @@ def decode_marks(texts: Iterable[bytes]) -> tuple[MarkState, ...]:
             ended_at=_from_us(mark.ended_us),
             fan_out=mark.fan_out,
         )
-        for held in map(_marks_decoder.decode, texts)
-        for mark in held.marks
+        for mark in map(_mark_decoder.decode, texts)
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from itertools import groupby, islice
+from itertools import islice
 from secrets import token_hex
 
 import msgspec
@@ -146,7 +146,7 @@ class RedisWindows:
                     raise _overtaken()
             finish = {
                 "guards": {codec.encode_partition(of): str(offset) for of, offset in snapshot.guards.items()},
-                "marks": _encode_all_marks(snapshot.marks),
+                "marks": codec.encode_marks(snapshot.marks),
                 "floor": str(floor),
             }
         if not self._switch(self._prefix, namespace, chunks, msgspec.msgpack.encode(finish)):
@@ -171,7 +171,7 @@ class RedisWindows:
             "start": str(changes.start),
             "finish": str(changes.end),
             "groups": codec.encode_groups(increments),
-            "marks": codec.encode_marks(changes.partition, changes.marks).decode(),
+            "marks": codec.encode_marks(changes.marks),
             "floor": self._horizon,
             "budget": DROP_LEAST + 4 * len(changes.counts),
             "ask": ask,
@@ -199,14 +199,6 @@ def _overtaken() -> TemporaryError:
 def _newest_minute(marks: Iterable[MarkState]) -> Minute | None:
     times = [at for mark in marks for at in (mark.high_time, mark.ended_at) if at is not None]
     return minute_of(max(times)) if times else None
-
-
-def _encode_all_marks(marks: Iterable[MarkState]) -> dict[str, str]:
-    ordered = sorted(marks, key=lambda mark: (mark.scored, mark.source))
-    return {
-        codec.encode_partition(scored): codec.encode_marks(scored, held).decode()
-        for scored, held in groupby(ordered, key=lambda mark: mark.scored)
-    }
 
 
 def _chunks(increments: Iterable[Increment], size: int) -> Iterator[list[Increment]]:

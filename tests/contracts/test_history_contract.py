@@ -27,6 +27,7 @@ from domain.document import Kind
 from domain.log import MarkStatus
 from domain.ports import History
 from domain.timeline import minute_of
+from domain.watermark import watermark
 from domain.window import UNKNOWN_PUBLISHER, Counts
 from store.postgres.history import PostgresHistory
 
@@ -220,6 +221,62 @@ def test_unread_is_only_news_of_what_was_unknown_or_idle(
 
     (state,) = history.changes(P, 0).marks
     assert state.status is after
+
+
+def test_a_source_topic_made_anew_leaves_nothing_of_its_former_self_to_hold_the_watermark_back(
+    history: FakeHistory | PostgresHistory,
+) -> None:
+    anew, comments = news_partition(topic_id=UUID(int=7)), comments_partition()
+    marks = [make_mark(news_partition(0)), make_mark(news_partition(1)), make_mark(comments)]
+    history.append(make_batch([], marks))
+    history.append(make_batch([make_record("of the new one", source=anew)], start=3))
+    former = {mark.partition for mark in marks}
+    assert {mark.source for mark in history.changes(P, 0).marks} == former, "nothing is said of the new one yet"
+
+    history.append(make_batch([], [make_mark(anew, status=MarkStatus.UNREAD, high_time=None)], start=4))
+
+    assert {mark.source for mark in history.changes(P, 0).marks} == {anew, comments}
+    with history.window_source() as snapshot:
+        assert {mark.source for mark in snapshot.marks} == {anew, comments}
+
+
+def test_of_a_cluster_that_was_left_and_came_back_only_what_is_heard_of_again_counts(history: History) -> None:
+    elsewhere = news_partition(topic_id=UUID(int=7))
+    for offset, (source, minute) in enumerate([(news_partition(), 1), (elsewhere, 2), (news_partition(), 3)]):
+        history.append(make_batch([], [make_mark(source, high_time=at(minute))], start=offset))
+
+    (mark,) = history.changes(P, 0).marks
+    assert (mark.source, mark.high_time) == (news_partition(), at(3))
+
+
+def test_when_scored_is_made_anew_a_source_counts_through_it_from_its_first_mark_there(
+    history: FakeHistory | PostgresHistory,
+) -> None:
+    anew, comments = scored_partition(topic_id=UUID(int=7)), comments_partition()
+    for number in (0, 1):
+        marks = [make_mark(high_time=at(1), fan_out=2), make_mark(comments, high_time=at(2), fan_out=2)]
+        history.append(make_batch([], marks, partition=scored_partition(number)))
+    history.append(make_batch([], [make_mark(high_time=at(3))], partition=anew))
+
+    expected = {(anew, news_partition()), (scored_partition(0), comments), (scored_partition(1), comments)}
+    with history.window_source() as snapshot:
+        assert {(mark.scored, mark.source) for mark in snapshot.marks} == expected
+        assert watermark(snapshot.marks, LATENESS).at == at(2) - LATENESS
+    for partition in (P, scored_partition(1), anew):
+        told = {(mark.scored, mark.source) for mark in history.changes(partition, 0).marks}
+        assert told == {pair for pair in expected if pair[0] == partition}
+
+
+def test_when_all_topics_are_made_anew_nothing_of_the_former_ones_counts(
+    history: FakeHistory | PostgresHistory,
+) -> None:
+    history.append(make_batch([], [make_mark(news_partition(number)) for number in range(4)]))
+    anew, source = scored_partition(topic_id=UUID(int=7)), news_partition(topic_id=UUID(int=8))
+    history.append(make_batch([], [make_mark(source)], partition=anew))
+
+    with history.window_source() as snapshot:
+        assert [(mark.scored, mark.source) for mark in snapshot.marks] == [(anew, source)]
+    assert history.changes(P, 0).marks == ()
 
 
 def test_an_older_mark_that_comes_again_says_nothing(history: History) -> None:

@@ -157,15 +157,33 @@ def test_marks_are_those_of_the_newest_changes_of_each_partition(whole: WindowWo
     assert marks[1, comments_partition()] == whole.ledger.states[scored_partition(1), comments_partition()]
 
 
-def test_the_marks_of_a_topic_made_anew_replace_those_of_its_former_self(whole: WindowWorld) -> None:
-    anew = scored_partition(topic_id=UUID(int=7))
+def test_when_scored_is_made_anew_its_marks_replace_those_of_its_former_self_source_by_source(
+    whole: WindowWorld,
+) -> None:
+    anew, comments = scored_partition(topic_id=UUID(int=7)), comments_partition()
     for number in (0, 1):
-        whole.ledger.mark(scored_partition(number), at(1))
+        whole.ledger.mark(scored_partition(number), at(1), fan_out=2)
+        whole.ledger.mark(scored_partition(number), at(1), source=comments, fan_out=2)
         whole.reconcile(scored_partition(number))
     whole.ledger.mark(anew, at(2))
     whole.reconcile(anew)
 
-    assert [mark.scored for mark in whole.reader.marks()] == [anew]
+    counting = {(anew, news_partition()), (scored_partition(0), comments), (scored_partition(1), comments)}
+    assert {(mark.scored, mark.source) for mark in whole.reader.marks()} == counting
+    whole.windows.rebuild()
+    assert {(mark.scored, mark.source) for mark in whole.reader.marks()} == counting
+
+
+def test_the_marks_of_a_source_topic_made_anew_replace_those_of_its_former_self(whole: WindowWorld) -> None:
+    for partition in (scored_partition(), scored_partition(topic_id=UUID(int=7))):
+        former, anew = (news_partition(0, UUID(int=partition.topic_id.int + n)) for n in (10, 11))
+        whole.ledger.mark(partition, at(1), source=former)
+        whole.reconcile(partition, whole.windows.guard(partition) or 0)
+        assert [(mark.scored, mark.source) for mark in whole.reader.marks()] == [(partition, former)]
+
+        whole.ledger.mark(partition, at(2), source=anew)
+        whole.reconcile(partition, whole.windows.guard(partition) or 0)
+        assert [(mark.scored, mark.source) for mark in whole.reader.marks()] == [(partition, anew)]
 
 
 def test_a_rebuild_holds_what_was_recorded_and_counting_goes_on_from_there(whole: WindowWorld) -> None:

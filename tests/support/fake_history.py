@@ -15,6 +15,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from support.counting_marks import counting
+
 from domain.classification import Label
 from domain.log import Mark, MarkStatus, Partition, RecordBatch, ScoredRecord
 from domain.ports import Appended, Refused
@@ -40,6 +42,7 @@ class _State:
     rows: dict[str, _Row] = field(default_factory=dict)
     next_offsets: dict[Partition, int] = field(default_factory=dict)
     marks: dict[tuple[Partition, Partition], MarkState] = field(default_factory=dict)
+    """By scored and source partition, in the order in which they were last heard of."""
     high_times: dict[tuple[Partition, Partition], datetime] = field(default_factory=dict)
 
 
@@ -105,7 +108,7 @@ class FakeHistory:
             end=self._state.next_offsets.get(partition, 0),
             counts=counts,
             negative_publishers={key: frozenset(names) for key, names in publishers.items()},
-            marks=tuple(mark for (scored, _), mark in self._state.marks.items() if scored == partition),
+            marks=tuple(mark for mark in counting(self._state.marks.values()) if mark.scored == partition),
         )
 
     def truncate(self, partition: Partition, log_end: int) -> None:
@@ -124,7 +127,7 @@ class FakeHistory:
         self._answer()
         yield _Snapshot(
             guards=dict(self._state.next_offsets),
-            marks=tuple(self._state.marks.values()),
+            marks=counting(self._state.marks.values()),
             rows=tuple(self._state.rows.values()),
         )
 
@@ -154,7 +157,7 @@ class FakeHistory:
 
     def _mark(self, scored: Partition, mark: Mark) -> None:
         key = scored, mark.partition
-        before = self._state.marks.get(key)
+        before = self._state.marks.pop(key, None)
         status = mark.status
         if status is MarkStatus.UNREAD and before is not None:
             status = MarkStatus.READING if before.status is MarkStatus.IDLE else before.status

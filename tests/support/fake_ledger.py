@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from support.builders import news_partition
+from support.counting_marks import counting
 from support.fake_windows import FakeWindows
 
 from domain.log import MarkStatus, Partition
@@ -57,6 +58,7 @@ class FakeLedger:
     rows: dict[str, tuple[Partition, int, Row]] = field(default_factory=dict)
     next_offsets: dict[Partition, int] = field(default_factory=dict)
     states: dict[tuple[Partition, Partition], MarkState] = field(default_factory=dict)
+    """By scored and source partition, in the order in which they were last heard of."""
 
     def append(self, partition: Partition, rows: Iterable[Row], *, gap: int = 0) -> int:
         """Record so many messages behind what there is, `gap` offsets after it; what is known already counts no more.
@@ -87,6 +89,7 @@ class FakeLedger:
         before = self.states.get((partition, source))
         if before is not None and before.high_time is not None:
             state = replace(state, high_time=max(before.high_time, high_time))
+        self.states.pop((partition, source), None)
         self.states[partition, source] = state
 
     def truncate(self, partition: Partition, log_end: int) -> None:
@@ -106,7 +109,7 @@ class FakeLedger:
             end=max(start, self.next_offsets.get(partition, 0)),
             counts=counts,
             negative_publishers={key: frozenset(names) for key, names in publishers.items()},
-            marks=tuple(state for (scored, _), state in self.states.items() if scored == partition),
+            marks=tuple(mark for mark in counting(self.states.values()) if mark.scored == partition),
         )
 
     @contextmanager
@@ -114,7 +117,7 @@ class FakeLedger:
         """As store.rebuild_source.RebuildSource says."""
         yield _Snapshot(
             guards=dict(self.next_offsets),
-            marks=tuple(self.states.values()),
+            marks=counting(self.states.values()),
             rows=tuple(row for _, _, row in self.rows.values()),
         )
 

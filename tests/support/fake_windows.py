@@ -29,7 +29,7 @@ from store.rebuild_source import RebuildSource
 @dataclass
 class _State:
     guards: dict[Partition, int] = field(default_factory=dict)
-    marks: dict[Partition, tuple[MarkState, ...]] = field(default_factory=dict)
+    marks: dict[tuple[Partition, Partition], MarkState] = field(default_factory=dict)
     counts: dict[Minute, dict[Subject, Counts]] = field(default_factory=lambda: defaultdict(dict))
     publishers: dict[tuple[Subject, Minute], set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -37,6 +37,18 @@ class _State:
         held = self.counts[minute]
         held[subject] = held.get(subject, Counts()) + counts
         self.publishers[subject, minute].update(publishers)
+
+    def tell(self, partition: Partition, marks: Sequence[MarkState]) -> None:
+        sources = {mark.source for mark in marks}
+        topic_ids = {source.topic: source.topic_id for source in sources}
+
+        def void(scored: Partition, source: Partition) -> bool:
+            former_self = scored.topic == partition.topic and scored.topic_id != partition.topic_id
+            later = topic_ids.get(source.topic, source.topic_id) != source.topic_id
+            return scored == partition or (former_self and (source in sources or later))
+
+        self.marks = {key: mark for key, mark in self.marks.items() if not void(*key)}
+        self.marks |= {(partition, mark.source): mark for mark in marks}
 
 
 class FakeWindows:
@@ -62,12 +74,7 @@ class FakeWindows:
         for (subject, minute), counts in changes.counts.items():
             state.add(subject, minute, counts, changes.negative_publishers.get((subject, minute), ()))
         state.guards[changes.partition] = changes.end
-        state.marks = {
-            scored: marks
-            for scored, marks in state.marks.items()
-            if scored.topic != changes.partition.topic or scored.topic_id == changes.partition.topic_id
-        }
-        state.marks[changes.partition] = changes.marks
+        state.tell(changes.partition, changes.marks)
         return None
 
     def rebuild(self) -> None:
@@ -75,8 +82,7 @@ class FakeWindows:
         if self.source is not None:
             with self.source.window_source() as snapshot:
                 state.guards = dict(snapshot.guards)
-                for mark in snapshot.marks:
-                    state.marks[mark.scored] = (*state.marks.get(mark.scored, ()), mark)
+                state.marks = {(mark.scored, mark.source): mark for mark in snapshot.marks}
                 if snapshot.first_minute is not None:
                     for increment in snapshot.increments(snapshot.first_minute):
                         state.add(increment.subject, increment.minute, increment.counts, increment.negative_publishers)
@@ -86,7 +92,7 @@ class FakeWindows:
     # --- WindowReader ---
 
     def marks(self) -> tuple[MarkState, ...]:
-        return tuple(mark for marks in self._whole().marks.values() for mark in marks)
+        return tuple(self._whole().marks.values())
 
     def buckets(self, start: Minute, end: Minute) -> Buckets:
         state = self._whole()
@@ -155,7 +161,7 @@ class FakeWindows:
             ended_at=at,
             fan_out=1,
         )
-        self._whole().marks = {scored: (mark,)}
+        self._whole().marks = {(scored, mark.source): mark}
 
     def flush(self) -> None:
         """Lose everything, as FLUSHALL does: not whole until rebuilt."""

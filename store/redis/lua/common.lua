@@ -4,7 +4,7 @@
 --   {prefix}:started                 how many rebuilds were ever started
 --   {prefix}:rebuilding              the lease of the process that rebuilds
 --   {prefix}:{namespace}:guards      hash: partition -> offset up to which it is counted
---   {prefix}:{namespace}:marks       hash: partition -> its marks (JSON)
+--   {prefix}:{namespace}:marks       hash: partition of scored, space, source partition -> mark (JSON)
 --   {prefix}:{namespace}:floor       the oldest minute that is held whole
 --   {prefix}:{namespace}:minutes     sorted set of the minutes that have buckets
 --   {prefix}:{namespace}:m:{minute}  hash: subject -> bucket

@@ -18,8 +18,8 @@ end
 for field, offset in pairs(finish.guards) do
   redis.call('HSET', key(namespace, 'guards'), field, offset)
 end
-for field, marks in pairs(finish.marks) do
-  redis.call('HSET', key(namespace, 'marks'), field, marks)
+for field, mark in pairs(finish.marks) do
+  redis.call('HSET', key(namespace, 'marks'), field, mark)
 end
 redis.call('SET', key(namespace, 'floor'), finish.floor)
 redis.call('SET', prefix .. ':current', namespace)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.log import MarkStatus, Partition
-from domain.watermark import MarkState, watermark
+from domain.watermark import MarkState, Watermark, watermark
 
 NOON = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 LATENESS = timedelta(minutes=5)
@@ -73,6 +73,22 @@ def test_a_mark_counts_once_every_partition_of_the_scored_log_has_it() -> None:
     half = [state(NEWS[0], minutes=10, on=0, fan_out=2)]
     assert watermark(half, LATENESS).at is None
     assert watermark([*half, state(NEWS[0], minutes=8, on=1, fan_out=2)], LATENESS).at == at(3)
+
+
+def test_when_the_scored_log_grows_a_mark_to_the_new_partitions_is_awaited_in_all_of_them() -> None:
+    before = [state(NEWS[0], minutes=10, on=0), state(NEWS[1], minutes=8, on=0)]
+    assert watermark(before, LATENESS).at == at(3), "those that say nothing new need the old partitions only"
+
+    half = state(NEWS[0], minutes=12, on=0, fan_out=2)
+    assert watermark([half, before[1]], LATENESS) == Watermark(at=None, held_by=(NEWS[0],))
+    grown = [half, state(NEWS[0], minutes=12, on=1, fan_out=2), before[1]]
+    assert watermark(grown, LATENESS).at == at(3)
+
+
+def test_a_source_that_is_gone_for_good_holds_nothing_back_once_it_was_read_to_its_end() -> None:
+    gone = state(NEWS[1], minutes=3, status=MarkStatus.IDLE)
+    for minutes in range(10, 2_000, 500):
+        assert watermark([state(NEWS[0], minutes=minutes), gone], LATENESS).at == at(minutes - 5)
 
 
 def test_a_declared_end_counts_without_lateness() -> None:
