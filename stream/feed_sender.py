@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from domain.errors import PermanentError, TemporaryError
+from domain.errors import TemporaryError
 from stream import marks
 from stream.admin import KafkaAdmin
 from stream.incoming import TopicPartition
 from stream.kafka import KafkaConnection
 from stream.producer import Producer, Record, partition_for
-from stream.topics import describe_topics
+from stream.topics import require_topics
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,4 @@ class FeedSender:
 
     def _require(self, topics: tuple[str, ...]) -> None:
         with KafkaAdmin(self._connection, timeout=_CONNECT_TIMEOUT) as admin:
-            missing = [found.name for found in describe_topics(admin, topics) if not found.exists]
-            if missing and not admin.in_memory():
-                raise PermanentError(
-                    f"there is no topic {', '.join(missing)}: make it with `groundswell topics create`"
-                )
+            require_topics(admin, topics)

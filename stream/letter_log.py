@@ -17,7 +17,7 @@ from domain.errors import PermanentError, TemporaryError
 from stream.admin import KafkaAdmin, why_unreachable
 from stream.incoming import Headers, Incoming
 from stream.kafka import KafkaConnection
-from stream.topics import describe_topics
+from stream.topics import describe_topics, require_topics
 
 REPLAYED_HEADER: Final = "groundswell.replayed"
 """On a message of the dead-letter topic: it is a note of which letters of its partition were sent back. On a message of
@@ -55,12 +55,8 @@ class LetterLog:
         self._connection = connection
         self._topic = topic
         with KafkaAdmin(connection) as admin:
+            require_topics(admin, [topic])
             [described] = describe_topics(admin, [topic])
-        if not described.exists:
-            raise PermanentError(
-                f"there is no topic {topic} in Kafka at {connection.bootstrap_servers}: make it with "
-                "`groundswell topics create`"
-            )
         self.starts = {partition.number: partition.start for partition in described.partitions}
         """The first offset of each partition."""
         self.ends = {partition.number: partition.end for partition in described.partitions}

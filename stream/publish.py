@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -16,11 +17,13 @@ from kafka.errors import KafkaError
 from domain.document import Document, Kind
 from domain.errors import InvalidInput
 from stream import messages
-from stream.admin import translate
+from stream.admin import KafkaAdmin, translate
 from stream.kafka import KafkaConnection
 from stream.messages import MessagePolicy
+from stream.topics import require_topics
 
 _CONNECT_TIMEOUT: Final = 5.0
+_RECONNECT_MS: Final = 1000
 _DELIVERY_TIMEOUT: Final = 15.0
 """Seconds. A caller waits for it; what Kafka takes later than that is sent again by the caller, with the same id."""
 
@@ -93,7 +96,8 @@ class KafkaPublisher:
         """Close the connections; a later call opens them again."""
         with self._lock:
             if self._producer is not None:
-                self._producer.close(timeout=0)
+                with suppress(KafkaError):  # what it could not send
+                    self._producer.close(timeout=0)
                 self._producer = None
 
     def _check(self, items: Sequence[Mapping[str, Any]], timestamp_ms: int) -> list[_Checked]:
@@ -128,6 +132,8 @@ class KafkaPublisher:
     def _connected(self) -> KafkaProducer:
         with self._lock:
             if self._producer is None:
+                with KafkaAdmin(self._connection, timeout=_CONNECT_TIMEOUT) as admin:
+                    require_topics(admin, tuple(self._topics.values()))
                 self._producer = KafkaProducer(
                     client_id="groundswell-publish",
                     acks="all",
@@ -138,7 +144,7 @@ class KafkaPublisher:
                     max_block_ms=round(_CONNECT_TIMEOUT * 1000),
                     request_timeout_ms=round(_DELIVERY_TIMEOUT * 1000 / 2),
                     delivery_timeout_ms=round(_DELIVERY_TIMEOUT * 1000),
-                    allow_auto_create_topics=False,
+                    reconnect_backoff_max_ms=_RECONNECT_MS,
                     **self._connection.kafka_python(),
                 )
             return self._producer

@@ -177,6 +177,16 @@ def describe_topics(
     return admin.run(lambda client: tuple(_describe(client, name, groups) for name in names))
 
 
+def require_topics(admin: KafkaAdmin, names: Sequence[str]) -> None:
+    """Raise PermanentError when one of the topics is missing. (An in-memory broker makes them when they are used.)"""
+    missing = [topic.name for topic in describe_topics(admin, names) if not topic.exists]
+    if missing and not admin.in_memory():
+        raise PermanentError(
+            f"there is no topic {', '.join(missing)} in Kafka at {admin.connection.bootstrap_servers}: make it with "
+            "`groundswell topics create`"
+        )
+
+
 def _describe(client: KafkaAdminClient, name: str, groups: Sequence[str]) -> TopicDescription:
     try:
         metadata = _metadata(client, name)

@@ -12,7 +12,7 @@ import pytest
 from support.kafka_world import make_topics, read_all
 
 from domain.document import Kind
-from domain.errors import GroundswellError
+from domain.errors import PermanentError
 from stream import messages
 from stream.incoming import Incoming
 from stream.kafka import KafkaConnection
@@ -86,14 +86,9 @@ def test_it_can_be_closed_and_used_again(world: World) -> None:
     assert len(world.messages(Kind.NEWS)) == 2
 
 
-def test_a_missing_topic_is_an_error_and_the_next_request_is_served(world: World, kafka_bootstrap: str) -> None:
+def test_a_missing_topic_is_named_with_what_to_do(world: World, kafka_bootstrap: str) -> None:
     topics = {**world.topics, Kind.NEWS: f"none-{uuid.uuid4().hex}"}
     publisher = KafkaPublisher(KafkaConnection(bootstrap_servers=kafka_bootstrap), topics=topics)
-    try:
-        with pytest.raises(GroundswellError):
-            publisher.publish([{"text": "x"}])
-        publisher.publish([{"text": "x", "kind": "comment"}])
-    finally:
-        publisher.close()
 
-    assert len(world.messages(Kind.COMMENT)) == 1
+    with pytest.raises(PermanentError, match=rf"{topics[Kind.NEWS]}.*topics create"):
+        publisher.publish([{"text": "x"}])
