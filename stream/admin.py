@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -25,6 +26,8 @@ _IN_MEMORY_CLUSTER = "mockCluster"
 _IN_MEMORY_VERSION = (2, 0)
 """The in-memory broker answers the version handshake of newer protocols in a way that kafka-python can't read."""
 _FIRST_TRY_MS = 2000
+_IN_MEMORY_TRY_MS = 1000
+_RECONNECT_MS = 1000
 _DIAGNOSIS_TIMEOUT = 3.0
 
 
@@ -41,6 +44,9 @@ class KafkaAdmin:
         self._timeout_ms = round(timeout * 1000)
         self._lock = threading.Lock()
         self._client: KafkaAdminClient | None = None
+        self._speaks: dict[str, Any] | None = None
+        """With which settings the cluster was reached before."""
+        logging.getLogger("kafka.net").setLevel(logging.CRITICAL)  # it raises what it logs
 
     def __enter__(self) -> KafkaAdmin:
         return self
@@ -71,17 +77,24 @@ class KafkaAdmin:
         return self.run(_is_in_memory)
 
     def _open(self) -> KafkaAdminClient:
+        if self._speaks is not None:
+            return self._connect(bootstrap_timeout_ms=self._timeout_ms, **self._speaks)
         # A broker that is there answers at once, so the odd one gets its turn before the patience is spent.
         first = min(_FIRST_TRY_MS, self._timeout_ms)
         try:
-            return self._connect(bootstrap_timeout_ms=first)
+            client = self._connect(bootstrap_timeout_ms=first)
         except errors.KafkaTimeoutError:
-            client = self._connect_in_memory()
-        return client or self._connect(bootstrap_timeout_ms=max(self._timeout_ms - first, 1))
+            in_memory = self._connect_in_memory()
+            if in_memory is not None:
+                self._speaks = {"api_version": _IN_MEMORY_VERSION}
+                return in_memory
+            client = self._connect(bootstrap_timeout_ms=max(self._timeout_ms - first, 1))
+        self._speaks = {}
+        return client
 
     def _connect_in_memory(self) -> KafkaAdminClient | None:
         try:
-            client = self._connect(api_version=_IN_MEMORY_VERSION, bootstrap_timeout_ms=1000)
+            client = self._connect(bootstrap_timeout_ms=_IN_MEMORY_TRY_MS, api_version=_IN_MEMORY_VERSION)
         except errors.KafkaError:
             return None
         if _is_in_memory(client):
@@ -100,6 +113,7 @@ class KafkaAdmin:
         settings = {
             "client_id": "groundswell-admin",
             "request_timeout_ms": self._timeout_ms,
+            "reconnect_backoff_max_ms": _RECONNECT_MS,
             "kafka_client": remember,
             **self.connection.kafka_python(),
             **settings,
@@ -169,4 +183,6 @@ async def why_unreachable(connection: KafkaConnection) -> GroundswellError:
         return TemporaryError(
             f"{where}{server} does not answer as Kafka does over {protocol}; check the port and security_protocol"
         )
-    return TemporaryError(f"{where}{server} answers, but the brokers that it names do not; check advertised.listeners")
+    return TemporaryError(
+        f"{where}{server} answers, but not all brokers do: they are starting, or advertised.listeners names others"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -21,6 +22,15 @@ BROKER_DEFAULT: Final = -1
 
 _NAMESPACE: Final = UUID("6f0d5f3e-7a0c-4c7e-9a53-0f6f4ea4b1c7")
 """Where ids are derived for brokers that give topics none."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_FLOW_RETENTION: Final = timedelta(days=7)
+"""How long the service may stand still without losing anything."""
+_DEAD_LETTER_RETENTION: Final = timedelta(days=30)
+_DEAD_LETTER_BYTES: Final = 16 << 20
+"""A message that came in compressed may be far larger than its own topic lets plain ones be."""
+_QUORUM: Final = 3
+"""Replicas from which on one may be missing without stopping writers."""
 
 DESCRIBED_CONFIGS: Final = (
     "cleanup.policy",
@@ -47,6 +57,24 @@ class TopicPlan:
         for name, number in (("partitions", self.partitions), ("replication", self.replication)):
             if number < 1 and number != BROKER_DEFAULT:
                 raise ValueError(f"{name} of topic {self.name} must be at least 1, got {number}")
+
+
+def plan_topics(
+    *, sources: Sequence[str], scored: str, dead_letters: str, partitions: int, replication: int
+) -> tuple[TopicPlan, ...]:
+    """All topics, in the order of the flow."""
+    flow = {"cleanup.policy": "delete", "retention.ms": str(_FLOW_RETENTION // _MILLISECOND)}
+    if replication >= _QUORUM:
+        flow["min.insync.replicas"] = str(replication - 1)
+    letters = flow | {
+        "retention.ms": str(_DEAD_LETTER_RETENTION // _MILLISECOND),
+        "max.message.bytes": str(_DEAD_LETTER_BYTES),
+    }
+    configs = {**dict.fromkeys((*sources, scored), flow), dead_letters: letters}
+    return tuple(
+        TopicPlan(name=name, partitions=partitions, replication=replication, configs=chosen)
+        for name, chosen in configs.items()
+    )
 
 
 class TopicOutcome(StrEnum):
@@ -174,12 +202,14 @@ def describe_topics(
     admin: KafkaAdmin, names: Sequence[str], groups: Sequence[str] = ()
 ) -> tuple[TopicDescription, ...]:
     """Each topic's partitions, the configurations that matter, and the lag of the groups."""
-    return admin.run(lambda client: tuple(_describe(client, name, groups) for name in names))
+    # An in-memory broker hangs up when it is asked for configurations.
+    configs = () if admin.in_memory() else DESCRIBED_CONFIGS
+    return admin.run(lambda client: tuple(_describe(client, name, groups, configs) for name in names))
 
 
 def require_topics(admin: KafkaAdmin, names: Sequence[str]) -> None:
     """Raise PermanentError when one of the topics is missing. (An in-memory broker makes them when they are used.)"""
-    missing = [topic.name for topic in describe_topics(admin, names) if not topic.exists]
+    missing = admin.run(lambda client: [name for name in names if not _exists(client, name)])
     if missing and not admin.in_memory():
         raise PermanentError(
             f"there is no topic {', '.join(missing)} in Kafka at {admin.connection.bootstrap_servers}: make it with "
@@ -187,7 +217,7 @@ def require_topics(admin: KafkaAdmin, names: Sequence[str]) -> None:
         )
 
 
-def _describe(client: KafkaAdminClient, name: str, groups: Sequence[str]) -> TopicDescription:
+def _describe(client: KafkaAdminClient, name: str, groups: Sequence[str], configs: Sequence[str]) -> TopicDescription:
     try:
         metadata = _metadata(client, name)
     except errors.UnknownTopicOrPartitionError:
@@ -209,7 +239,7 @@ def _describe(client: KafkaAdminClient, name: str, groups: Sequence[str]) -> Top
         name=name,
         topic_id=_topic_id(client, name),
         partitions=partitions,
-        configs=_configs(client, name, DESCRIBED_CONFIGS),
+        configs=_configs(client, name, configs),
         lags=tuple(lag for group in groups for lag in _lags(client, group, name, partitions)),
     )
 
@@ -262,6 +292,14 @@ def _topic_id(client: KafkaAdminClient, topic: str) -> UUID:
     if given is not None and UUID(str(given)).int:
         return UUID(str(given))
     return uuid5(_NAMESPACE, f"{client.describe_cluster()['cluster_id']}\0{topic}")
+
+
+def _exists(client: KafkaAdminClient, topic: str) -> bool:
+    try:
+        _topic(client, topic)
+    except errors.UnknownTopicOrPartitionError:
+        return False
+    return True
 
 
 def _metadata(client: KafkaAdminClient, topic: str) -> list[dict[str, Any]]:
