@@ -250,7 +250,8 @@ class Outbox(Protocol):
     """Notifications to be sent. Blocking. `now` is wall-clock time."""
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
-        """Take a lease on notifications that are due and not leased by anyone else, the oldest first."""
+        """Take a lease on notifications that are due and not leased by anyone else, the oldest first. To one receiver,
+        those about one alert go in order: none while an earlier one is neither delivered nor given up."""
         ...
 
     def settle(self, claimed: Claimed, delivery: Delivery, *, next_attempt_at: datetime | None) -> bool:

@@ -322,6 +322,7 @@ notification = sa.Table(
     sa.ForeignKeyConstraint(["fingerprint", "starts_at"], [alert.c.fingerprint, alert.c.starts_at]),
     sa.CheckConstraint("(due_at IS NULL) = (outcome IS NOT NULL)", name="outcome"),
     sa.Index("notification_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
+    sa.Index("notification_alert", "fingerprint", "starts_at", "receiver"),
     comment="The outbox: messages to receivers about transitions of alerts.",
 )
 

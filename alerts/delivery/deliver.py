@@ -92,7 +92,7 @@ class Deliverer:
         claim_at = loop.time()
         async with AsyncExitStack() as stack:
             clients = await self._open_clients(stack)
-            flying: set[asyncio.Task[list[Delivery]]] = set()
+            flying: set[asyncio.Task[Delivery]] = set()
             while not stop.is_set():
                 if loop.time() >= claim_at:
                     try:
@@ -102,7 +102,7 @@ class Deliverer:
                         claimed, wait = (), min(wait * 2, self._policy.most_wait.total_seconds())
                         log.warning("Waiting %.0f s: %s", wait, error)
                     claim_at = loop.time() + (0 if claimed else wait)
-                    flying |= {asyncio.create_task(self._deliver_in_turn(clients, turn)) for turn in _turns(claimed)}
+                    flying |= {asyncio.create_task(self._deliver(clients, one)) for one in claimed}
                 if not flying:
                     await asyncio.sleep(poll)
                     continue
@@ -116,17 +116,13 @@ class Deliverer:
         async with AsyncExitStack() as stack:
             clients = await self._open_clients(stack)
             claimed = await self._claim(self._policy.concurrency)
-            made = await asyncio.gather(*(self._deliver_in_turn(clients, turn) for turn in _turns(claimed)))
-            return tuple(delivery for turn in made for delivery in turn)
+            return tuple(await asyncio.gather(*(self._deliver(clients, one) for one in claimed)))
 
     async def _open_clients(self, stack: AsyncExitStack) -> Clients:
         return {name: await stack.enter_async_context(open_client(one)) for name, one in self._receivers.items()}
 
     async def _claim(self, room: int) -> Sequence[Claimed]:
         return await self._blocking(claim, self._outbox, now=self._clock(), lease=self._lease, limit=room)
-
-    async def _deliver_in_turn(self, clients: Clients, claimed: Sequence[Claimed]) -> list[Delivery]:
-        return [await self._deliver(clients, one) for one in claimed]
 
     async def _deliver(self, clients: Clients, claimed: Claimed) -> Delivery:
         """sign → send → judge → settle."""
@@ -170,12 +166,3 @@ class Deliverer:
     def _measure(self, delivery: Delivery) -> None:
         self._telemetry.count("deliveries_total", receiver=delivery.receiver, outcome=delivery.outcome.value)
         self._telemetry.observe("delivery_seconds", delivery.duration, receiver=delivery.receiver)
-
-
-def _turns(claimed: Sequence[Claimed]) -> list[list[Claimed]]:
-    """What goes to the same receiver about the same alert goes one after the other, so that of a surge that has passed
-    already it hears first that it fired and then that it resolved."""
-    turns: dict[tuple[str, str, datetime], list[Claimed]] = {}
-    for one in claimed:
-        turns.setdefault((one.notification.receiver, one.fingerprint, one.starts_at), []).append(one)
-    return list(turns.values())

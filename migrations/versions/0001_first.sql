@@ -249,6 +249,7 @@ CREATE TABLE notification (
     CONSTRAINT notification_outcome_check CHECK ((due_at IS NULL) = (outcome IS NOT NULL))
 );
 CREATE INDEX notification_due ON notification (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX notification_alert ON notification (fingerprint, starts_at, receiver);
 COMMENT ON TABLE notification IS 'The outbox: messages to receivers about transitions of alerts.';
 COMMENT ON COLUMN notification.payload IS 'The exact bytes that are signed and sent.';
 COMMENT ON COLUMN notification.due_at IS 'When to try next, or when the lease runs out; null when it is done.';

@@ -21,12 +21,20 @@ class PostgresOutbox:
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
         token = secrets.token_hex(16)
+        earlier = notification.alias("earlier")
+        in_turn = ~sa.exists().where(
+            earlier.c.fingerprint == notification.c.fingerprint,
+            earlier.c.starts_at == notification.c.starts_at,
+            earlier.c.receiver == notification.c.receiver,
+            earlier.c.notification_id < notification.c.notification_id,
+            earlier.c.due_at.is_not(None),
+        )
         due = (
             sa.select(notification.c.notification_id)
-            .where(notification.c.due_at <= now)
+            .where(notification.c.due_at <= now, in_turn)
             .order_by(notification.c.due_at, notification.c.notification_id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, of=notification)
             .cte("due")
         )
         claim = (

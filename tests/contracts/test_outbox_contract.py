@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -191,6 +192,55 @@ def test_senders_side_by_side_never_claim_the_same(outbox: Outbox, put: Callable
     with ThreadPoolExecutor(4) as pool:
         claimed = [payload for mine in pool.map(claim_all, range(4)) for payload in mine]
     assert sorted(claimed) == sorted(f"S{number}".encode() for number in range(40))
+
+
+def test_a_receiver_hears_of_an_alert_in_order_however_often_a_transition_has_to_be_sent_again(
+    parts: Parts,
+) -> None:
+    store, outbox, _ = parts
+    firing = make_alert(entity("A"), status=AlertStatus.FIRING, fired_at=at(1))
+    resolved = replace(firing, status=AlertStatus.RESOLVED, ends_at=at(9))
+    fired, ended = (
+        make_change(alert, transition, receivers=["risk", "pager"])
+        for alert, transition in ((firing, Transition.FIRING), (resolved, Transition.RESOLVED))
+    )
+    store.save(expected=None, evaluated_through=1, changes=[fired])
+    store.save(expected=1, evaluated_through=2, changes=[ended])
+
+    def claim(now: datetime) -> list[tuple[str, Transition]]:
+        nonlocal claimed
+        claimed = outbox.claim(now=now, lease=LEASE, limit=10)
+        return sorted((one.notification.receiver, one.notification.transition) for one in claimed)
+
+    claimed: Sequence[Claimed] = ()
+    both = [("pager", Transition.FIRING), ("risk", Transition.FIRING)]
+    assert claim(NOW) == both
+    assert claim(NOW) == [], "the first ones are being sent"
+    assert claim(NOW + LEASE) == both, "whoever sent them may have died"
+    for one in claimed:
+        if one.notification.receiver == "risk":
+            outbox.settle(one, attempt(one, Outcome.RETRY), next_attempt_at=NOW + 10 * LEASE)
+        else:
+            outbox.settle(one, attempt(one, Outcome.DELIVERED), next_attempt_at=None)
+    assert claim(NOW + 2 * LEASE) == [("pager", Transition.RESOLVED)]
+    assert outbox.waiting() == 3
+
+    now = NOW + 10 * LEASE
+    assert ("risk", Transition.FIRING) in claim(now)
+    (given_up,) = [one for one in claimed if one.notification.receiver == "risk"]
+    outbox.settle(given_up, attempt(given_up, Outcome.FAILED, made_at=now), next_attempt_at=None)
+    assert ("risk", Transition.RESOLVED) in claim(now)
+
+
+def test_the_next_alert_of_a_fingerprint_does_not_wait_for_the_one_before(parts: Parts) -> None:
+    store, outbox, _ = parts
+    before = make_alert(entity("A"), status=AlertStatus.RESOLVED, starts_at=at(1), fired_at=at(1), ends_at=at(9))
+    after = make_alert(entity("A"), status=AlertStatus.FIRING, starts_at=at(20), fired_at=at(20))
+    told = ((before, Transition.RESOLVED), (after, Transition.FIRING))
+    changes = [make_change(alert, transition, receivers=["risk"]) for alert, transition in told]
+    store.save(expected=None, evaluated_through=1, changes=changes)
+
+    assert len(outbox.claim(now=NOW, lease=LEASE, limit=10)) == 2
 
 
 def test_what_is_neither_delivered_nor_given_up_is_waiting(outbox: Outbox, put: Callable[..., None]) -> None:

@@ -70,7 +70,11 @@ class FakeOutbox:
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
         with self._lock:
-            due = [one for one in self.pending.values() if one.due_at is not None and one.due_at <= now]
+            first: dict[tuple[str, Identity], _Pending] = {}
+            for one in self.pending.values():
+                if one.due_at is not None:
+                    first.setdefault((one.notification.receiver, one.identity), one)
+            due = [one for one in first.values() if one.due_at is not None and one.due_at <= now]
             return [self._lease(one, now + lease) for one in sorted(due, key=lambda one: one.due_at or now)[:limit]]
 
     def settle(self, claimed: Claimed, delivery: Delivery, *, next_attempt_at: datetime | None) -> bool:

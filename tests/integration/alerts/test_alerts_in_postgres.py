@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from support.builders import make_batch, make_record, scored_partition
 from support.receiver import SECRET, Answer, WebhookReceiver, wait_until
 from support.watch_world import WatchWorld
@@ -23,6 +24,7 @@ from store.postgres.connection import Postgres
 from store.postgres.history import PostgresHistory
 from store.postgres.outbox import PostgresOutbox
 from store.postgres.reader import PostgresReader
+from store.tables import notification
 
 pytestmark = pytest.mark.servers
 
@@ -92,10 +94,9 @@ def test_the_alerts_and_their_webhooks_are_those_of_a_run_in_memory_however_ofte
     alerts = PostgresReader(postgres).alerts()
     key = lambda alert: (alert.starts_at, str(alert.subject))  # noqa: E731
     assert sorted(map(rounded, alerts), key=key) == [rounded(alert) for alert in expected]
-    claimed = PostgresOutbox(postgres).claim(
-        now=datetime.now(UTC) + timedelta(days=1), lease=timedelta(minutes=1), limit=100
-    )
-    payloads = {one.notification.webhook_id: one.notification.payload for one in claimed}
+    with postgres.transaction() as connection:
+        rows = connection.execute(sa.select(notification.c.webhook_id, notification.c.payload))
+        payloads = {row.webhook_id: bytes(row.payload) for row in rows}
     in_memory = world.store.outbox.pending.values()
     assert payloads == {one.notification.webhook_id: one.notification.payload for one in in_memory}
     assert len(payloads) == 2 * 2 * 2 + 2, "two subjects surged: two surges ended, one is open"
@@ -126,8 +127,8 @@ def test_every_webhook_arrives_though_the_receiver_fails_and_deliverers_die(post
     with WebhookReceiver() as receiver:
         desk = Receiver(name="desk", url=receiver.url, secret=SECRET, timeout=timedelta(seconds=2))
         receiver.answer(Answer(status=503), Answer(drop=True), Answer(status=500), Answer(status=429))
-        # A deliverer that claimed everything and died: its leases run out, nothing else.
-        assert len(outbox.claim(now=datetime.now(UTC), lease=timedelta(seconds=1), limit=100)) == len(wanted)
+        # A deliverer that claimed everything that may be sent and died: its leases run out, nothing else.
+        assert outbox.claim(now=datetime.now(UTC), lease=timedelta(seconds=1), limit=100)
         stop = threading.Event()
         deliverers = [
             Deliverer([desk], outbox=PostgresOutbox(postgres), clock=lambda: datetime.now(UTC), policy=POLICY)
