@@ -23,16 +23,8 @@ class Witness:
         self._windows = windows
 
     def count_publishers(self, rule: SurgeRule, subject: Subject, boundary: Minute) -> int:
-        """Distinct publishers of negative documents in the window that ends at `boundary`.
-
-        Counted exactly as far as the rule asks, so that no alert hangs on an estimate; beyond that, estimated.
-        """
-        start = boundary - rule.window_minutes
-        enough = max(rule.min_publishers, PUBLISHERS)
-        named = self._history.publishers(subject, start_of(start), start_of(boundary), enough)
-        if len(named) < enough:
-            return len(named)
-        return max(enough, self._windows.negative_publishers(subject, start, boundary))
+        """Distinct publishers of negative documents in the window that ends at `boundary`."""
+        return self._windows.negative_publishers(subject, boundary - rule.window_minutes, boundary)
 
     def gather(self, rule: SurgeRule, subject: Subject, boundary: Minute, decision: Decision) -> Evidence:
         """The evidence for an alert that fires at `boundary` on `decision`."""

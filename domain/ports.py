@@ -148,7 +148,8 @@ class WindowReader(Protocol):
         ...
 
     def negative_publishers(self, subject: Subject, start: Minute, end: Minute) -> int:
-        """Distinct publishers of negative documents over [start, end)."""
+        """Distinct publishers of negative documents over [start, end): exactly up to some hundreds, so that no
+        alert hangs on an estimate; from about 1,000 on it may be estimated."""
         ...
 
     def series(self, subject: Subject, start: Minute, end: Minute, step: int) -> Sequence[WindowStats]:

@@ -21,7 +21,7 @@ from store.redis.connection import Redis, Script
 ESTIMATE_FROM = 1_000
 """Publishers from which the HyperLogLog's estimate is good enough (0.81 % standard error). It is now and then one off
 among the few that a rule compares with: two of three share a register once in 5,500 times. Fewer are therefore counted
-in the history, so that an alert does not depend on when its window was read."""
+in the history (docs/adr/0003)."""
 
 SQUARES_BASE = 2**26
 """Of the two numbers that a sum of squares comes in (totals.lua)."""

@@ -97,6 +97,18 @@ def test_a_publisher_counts_once_however_many_minutes_it_speaks_in(reader: Windo
     assert reader.negative_publishers(FED, M, M + 8) == 0
 
 
+def test_hundreds_of_publishers_are_counted_to_the_last_one(world: WindowWorld) -> None:
+    rows = [
+        Row(id=str(number), subjects=(OIL,), minute=M + number % 15, polarity=-9_000, publisher=f"Paper {number}")
+        for number in range(900)
+    ]
+    world.ledger.append(scored_partition(), rows)
+    world.windows.rebuild()
+
+    for start in range(M, M + 15):
+        assert world.reader.negative_publishers(OIL, start, M + 15) == 60 * (M + 15 - start)
+
+
 def test_a_series_has_empty_windows_too_and_a_shorter_last_one(reader: WindowReader) -> None:
     series = reader.series(OIL, M - 3, M + 8, 3)
 

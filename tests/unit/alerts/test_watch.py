@@ -18,7 +18,6 @@ from alerts.watch import Tick, TickReason, Watcher, WatchPolicy
 from domain.alert import AlertChange, AlertStatus, Transition, webhook_id
 from domain.errors import PermanentError, TemporaryError
 from domain.ports import NoTelemetry, WatchState
-from domain.subject import Subject
 from domain.timeline import Minute
 from domain.window import Buckets
 
@@ -473,20 +472,7 @@ def test_it_says_why_it_waits_once(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text.count("held by news[0]") == 1
 
 
-def test_no_alert_hangs_on_an_estimate_of_publishers() -> None:
-    """The windows may count publishers approximately, or differently after a rebuild: they are asked only for how
-    many there are beyond those that the rule asks for."""
-    world = surging()
-
-    def no_idea(subject: Subject, start: Minute, end: Minute) -> int:
-        raise AssertionError("an estimate was asked for")
-
-    world.windows.negative_publishers = no_idea  # type: ignore[method-assign]
-    world.watch(to=200)
-    world.expect("ACME", firing=(123, 123), resolved=(142, 142))
-
-
-def test_many_publishers_are_estimated() -> None:
+def test_all_publishers_are_counted_and_the_twenty_busiest_named() -> None:
     world = WatchWorld(replace(RULE, subjects=("entity:*",)))
     world.push(0, "ACME", neutral=1, every=10, until=120)
     world.push(121, "ACME", negative=50, publishers=[f"Paper {number}" for number in range(50)])
