@@ -7,15 +7,13 @@ counted from the history up to there, and a partition is read on from where the 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeVar
-from uuid import UUID
+from typing import Final, Protocol
 
-from domain.errors import InvalidInput, PermanentError
+from domain.errors import InvalidInput
 from domain.log import Mark, Partition, RecordBatch, ScoredRecord
 from domain.ports import Appended, History, Telemetry, TopicIds, Windows
 from stream import wire
@@ -24,17 +22,9 @@ from stream.incoming import Batch, Incoming, TopicPartition
 from stream.intake import Intake, IntakePolicy, Step
 from stream.kafka import KafkaConnection
 from stream.offsets import Offsets
-from stream.reconcile import Reconciler
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
+from stream.standing import Standing
 
 STAGE: Final = "record"
-
-READ_AGAIN: Final = 200_000
-"""Messages. When a log was cut off, others may have taken the offsets of lost ones before anyone looked. Kafka loses
-what it had not flushed; so many before its end are read again, and what is known of them changes nothing."""
 
 _REBUILD_SECONDS: Final = 900.0
 """How long rebuilding the windows from a long history may take before the process counts as stalled."""
@@ -89,23 +79,25 @@ class RecordStage:
         telemetry: Telemetry,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._history = history
-        self._topic_ids = topic_ids
+        # The clients are blocking, and each is for one thread at a time. Decoding goes on beside them.
+        self._clients = ThreadPoolExecutor(1, "record-clients")
+        self._decoder = ThreadPoolExecutor(1, "record-decode")
+        self._standing = Standing(
+            history=history,
+            windows=windows,
+            topic_ids=topic_ids,
+            offsets=offsets,
+            telemetry=telemetry,
+            clients=self._clients,
+        )
         self._offsets = offsets
         self._letters = letters
         self._policy = policy
         self._telemetry = telemetry
         self._clock = clock
-        self._reconciler = Reconciler(history, windows, telemetry)
-        self._partitions: dict[TopicPartition, Partition] = {}
         self._expected: dict[Partition, int] = {}
         """The least offset that may come next. A lower one: the log was cut off or made anew."""
-        self._recorded: dict[Partition, int] = {}
-        """The least that the history must say it has recorded. Less: it was restored, or failed over."""
-        self._agreed_at = 0.0
-        # The clients are blocking, and each is for one thread at a time. Decoding goes on beside them.
-        self._clients = ThreadPoolExecutor(1, "record-clients")
-        self._decoder = ThreadPoolExecutor(1, "record-decode")
+        self._checked_at = 0.0
 
     @property
     def name(self) -> str:
@@ -125,15 +117,10 @@ class RecordStage:
         await self._offsets.close()
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Bring the windows to the history, and read each partition on from where that ends, or from its beginning."""
-        self._recorded = {}
-        ids = await self._in_thread(self._identify, partitions)
-        self._partitions = {place: _partition(place, ids) for place in partitions}
-        await self._in_thread(self._reconciler.forget)
-        await self._agree()
-        begins = await self._offsets.beginnings(partitions)
-        seeks = {place: self._recorded.get(of, begins[place]) for place, of in self._partitions.items()}
-        self._expected = {of: seeks[place] for place, of in self._partitions.items()}
+        """Read on from where the history ends, whatever Kafka believes."""
+        seeks = await self._standing.begin(partitions)
+        self._expected = {self._standing.partition(place): offset for place, offset in seeks.items()}
+        self._checked_at = asyncio.get_running_loop().time()
         return seeks
 
     async def revoked(self) -> None:
@@ -148,12 +135,14 @@ class RecordStage:
 
     async def write(self, runs: list[_Run]) -> None:
         """Append to the history, count into the windows, and send off the dead letters."""
+        loop = asyncio.get_running_loop()
         back = {run.batch.partition for run in runs if run.batch.start < self._expected[run.batch.partition]}
-        if back or asyncio.get_running_loop().time() - self._agreed_at >= self._policy.reconcile_every:
-            await self._in_thread(self._check_topics)
-            if await self._agree(back) - back:
-                raise PermanentError("Kafka lost messages of the scored log that were recorded: start again")
-        await self._in_thread(self._write, runs)
+        if back or loop.time() - self._checked_at >= self._policy.reconcile_every:
+            await self._standing.check(back)
+            self._checked_at = loop.time()
+            # Once is enough, should this batch have to be tried again.
+            self._expected.update({run.batch.partition: run.batch.start for run in runs if run.batch.partition in back})
+        await loop.run_in_executor(self._clients, self._write, runs)
         letters = [letter for run in runs for letter in (*run.unreadable, *self._refused(run))]
         if letters:
             await self._letters.send(letters)
@@ -181,7 +170,7 @@ class RecordStage:
                 else:
                     marks.extend((message.offset, mark) for mark in said)
         batch = RecordBatch(
-            partition=self._partitions[place],
+            partition=self._standing.partition(place),
             start=messages[0].offset,
             end=messages[-1].offset + 1,
             documents=documents,
@@ -191,14 +180,11 @@ class RecordStage:
 
     def _write(self, runs: Iterable[_Run]) -> None:
         for run in runs:
-            partition = run.batch.partition
             with self._telemetry.timed("step_seconds", stage=STAGE, step="append"):
                 if run.appended is None:
-                    self._require_recorded(partition)
-                    run.appended = self._history.append(run.batch)
-                    self._recorded[partition] = max(run.batch.end, self._recorded.get(partition, 0))
+                    run.appended = self._standing.append(run.batch)
             with self._telemetry.timed("step_seconds", stage=STAGE, step="count"):
-                self._reconciler.count(partition)
+                self._standing.count(run.batch.partition)
 
     def _refused(self, run: _Run) -> Iterable[DeadLetter]:
         if run.appended is None or not run.appended.refused:
@@ -224,67 +210,6 @@ class RecordStage:
         now = self._clock()
         for _, record in run.batch.documents:
             self._telemetry.observe("end_to_end_seconds", (now - record.scored.document.received_at).total_seconds())
-
-    # --- where things stand ------------------------------------------------------------------------------------------
-
-    async def _agree(self, back: Set[Partition] = frozenset()) -> Set[Partition]:
-        """Compare Kafka's logs, the history and the windows, and put right what can be. Returns the partitions whose
-        logs were cut off; `back`: those that are known to have been."""
-        # In this order: a log only grows meanwhile.
-        recorded = await self._in_thread(self._read_recorded)
-        begins = await self._offsets.beginnings(self._partitions)
-        ends = await self._offsets.ends(self._partitions)
-        cut = {
-            partition: max(begins[place], ends[place] - READ_AGAIN)
-            for place, partition in self._partitions.items()
-            if partition in recorded and (partition in back or recorded[partition] > ends[place])
-        }
-        for partition, offset in cut.items():
-            log.warning("%s/%d was cut off: it is read again from %d", partition.topic, partition.number, offset)
-            await self._in_thread(self._truncate, partition, offset)
-        self._recorded = recorded | {partition: min(recorded[partition], offset) for partition, offset in cut.items()}
-        await self._in_thread(self._check_windows)
-        self._agreed_at = asyncio.get_running_loop().time()
-        return cut.keys()
-
-    def _truncate(self, partition: Partition, log_end: int) -> None:
-        # With its guard beyond the history's new end, whoever goes on from here rebuilds the windows, which then hold
-        # what the lost messages brought.
-        self._reconciler.check(partition)
-        self._history.truncate(partition, log_end)
-
-    def _read_recorded(self) -> dict[Partition, int]:
-        for partition in self._partitions.values():
-            self._require_recorded(partition)
-        offsets = {partition: self._history.next_offset(partition) for partition in self._partitions.values()}
-        return {partition: offset for partition, offset in offsets.items() if offset is not None}
-
-    def _require_recorded(self, partition: Partition) -> None:
-        known = self._recorded.get(partition)
-        if known is not None and (self._history.next_offset(partition) or 0) < known:
-            raise PermanentError(
-                f"the history of {partition.topic}/{partition.number} went back behind {known}: Postgres was restored "
-                "or failed over; start again, to read on from where it ends"
-            )
-
-    def _check_windows(self) -> None:
-        for partition in self._partitions.values():
-            self._reconciler.check(partition)
-
-    def _check_topics(self) -> None:
-        ids = self._identify(self._partitions)
-        if any(partition.topic_id != ids[partition.topic] for partition in self._partitions.values()):
-            raise PermanentError("the scored topic was made anew while it was read: start again")
-
-    def _identify(self, places: Iterable[TopicPartition]) -> dict[str, UUID]:
-        return {topic: self._topic_ids.topic_id(topic) for topic in {place.topic for place in places}}
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._clients, function, *arguments)
-
-
-def _partition(place: TopicPartition, ids: Mapping[str, UUID]) -> Partition:
-    return Partition(topic=place.topic, topic_id=ids[place.topic], number=place.partition)
 
 
 def build_record(
