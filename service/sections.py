@@ -319,6 +319,27 @@ class Receiver(Section):
         )
 
 
+class Delivery(Section):
+    """How webhooks are delivered."""
+
+    retries: tuple[Positive, ...] = Field(
+        default=(
+            timedelta(seconds=5),
+            timedelta(minutes=5),
+            timedelta(minutes=30),
+            timedelta(hours=2),
+            timedelta(hours=5),
+            timedelta(hours=10),
+            timedelta(hours=14),
+            timedelta(hours=20),
+            timedelta(hours=24),
+        ),
+        max_length=100,
+        description="How long to wait after the first attempt that failed, after the second, and so on; after the last "
+        "one it is given up. By default as the Standard Webhooks specification suggests.",
+    )
+
+
 class Http(Section):
     """The HTTP API (`groundswell serve`)."""
 

@@ -25,6 +25,7 @@ from service.durations import format_duration
 from service.problems import SettingsError, describe, unknown_variable
 from service.sections import (
     Classify,
+    Delivery,
     EventTime,
     Http,
     Kafka,
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
         default=(Rule(name="surge"),), description="What alerts are raised for: a list of surge rules."
     )
     receivers: tuple[Receiver, ...] = Field(default=(), description="Whose webhooks are called: a list of receivers.")
+    delivery: Delivery = Delivery()
     http: Http = Http()
     metrics: Metrics = Metrics()
     log: Log = Log()

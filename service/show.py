@@ -26,9 +26,9 @@ One file and environment variables over it. The file is what `--config` names, e
 `groundswell.yml` in the working folder; without one the defaults hold. `groundswell.example.yml` shows every section.
 
 `kafka.bootstrap_servers` in the file is `GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS` in the environment; a variable that is
-set but empty counts as not set. Lists (`rules`, `receivers`) are JSON there. A key or variable that does not exist, or
-a value that is not allowed, stops every command with a line that says which. `groundswell config` shows what holds and
-where it comes from, `groundswell doctor` whether it works.
+set but empty counts as not set. Lists are JSON there. A key or variable that does not exist, or a value that is not
+allowed, stops every command with a line that says which. `groundswell config` shows what holds and where it comes from,
+`groundswell doctor` whether it works.
 
 Durations are written `500ms`, `90s`, `15m`, `24h`, `1h30m`, `30d`, `PT15M`, or as a number of seconds.
 """

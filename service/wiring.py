@@ -20,7 +20,7 @@ from service.metrics import PrometheusTelemetry
 from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
 
 if TYPE_CHECKING:
-    from alerts.delivery.deliver import Deliverer
+    from alerts.delivery import Deliverer, DeliveryPolicy
     from alerts.surge import SurgeRule
     from alerts.watch import Watcher
     from service.http.parts import Parts, Probes
@@ -259,11 +259,18 @@ def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
 
 def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     """Calls the receivers' webhooks."""
-    from alerts.delivery.deliver import Deliverer
+    from alerts.delivery import Deliverer
 
     receivers = [receiver.as_alerts_have_it() for receiver in settings.receivers]
     sent_from = outbox(postgres(settings, "deliver"))
-    return Deliverer(receivers, outbox=sent_from, clock=_now, telemetry=telemetry)
+    return Deliverer(receivers, outbox=sent_from, clock=_now, telemetry=telemetry, policy=delivery_policy(settings))
+
+
+def delivery_policy(settings: Settings) -> DeliveryPolicy:
+    """How deliveries are paced."""
+    from alerts.delivery import DeliveryPolicy, Schedule
+
+    return DeliveryPolicy(schedule=Schedule(delays=settings.delivery.retries))
 
 
 def outbox_sample(settings: Settings, telemetry: Telemetry) -> Callable[[], None]:

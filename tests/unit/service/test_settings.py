@@ -89,9 +89,11 @@ def test_no_two_settings_share_an_environment_variable() -> None:
 
 def test_lists_are_json_in_the_environment(written: Path) -> None:
     receivers = json.dumps([{"name": "desk", "url": "https://example.com/hook", "secret": SECRET}])
-    settings = load_text(written, "", GROUNDSWELL_RECEIVERS=receivers).settings
+    variables = {"GROUNDSWELL_RECEIVERS": receivers, "GROUNDSWELL_DELIVERY_RETRIES": '["5s", 90]'}
+    settings = load_text(written, "", **variables).settings
     assert settings.receivers[0].name == "desk"
     assert wiring.surge_rules(settings)[0].receivers == ("desk",)
+    assert [wait.total_seconds() for wait in settings.delivery.retries] == [5, 90]
 
 
 def test_a_rule_may_name_its_receivers_or_none(written: Path) -> None:
@@ -166,6 +168,7 @@ def test_the_file_may_be_named_by_the_environment(written: Path) -> None:
         ("rules: [{name: a, min_baseline: 48h}]", "min_baseline (2d) must be at most baseline (1d)"),
         ("rules: [{name: a, min_share: 1.5}]", "less than or equal to 1"),
         ("rules: [{}]", "rules[0].name is missing"),
+        ("delivery: {retries: [5s, 0s]}", "delivery.retries[1]"),
         ("receivers: [{name: a, secret: x, url: 'ftp://h'}]", "must be http(s)://host"),
         ("receivers: [{name: a, secret: x, url: 'https://u:p@h'}]", "without user, password or fragment"),
         ("receivers: [{name: a, secret: x, url: 'https://h'}]", "must be whsec_ and the base64"),

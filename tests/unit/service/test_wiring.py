@@ -7,6 +7,7 @@ from pathlib import Path
 
 from support.classifiers import HashClassifier
 
+from alerts.delivery import DeliveryPolicy
 from domain.document import Kind
 from service import wiring
 from service.settings import Settings, load
@@ -75,3 +76,10 @@ def test_scores_of_another_model_or_device_have_another_configuration() -> None:
     assert wiring._config_hash(first, on_cpu) == wiring._config_hash(
         HashClassifier(version="1"), settings(model__device="cpu")
     )
+
+
+def test_webhooks_are_tried_again_as_the_specification_suggests_unless_told_otherwise() -> None:
+    assert wiring.delivery_policy(settings()) == DeliveryPolicy()
+
+    told = wiring.delivery_policy(settings(delivery__retries=["1s", "1m30s"]))
+    assert told.schedule.delays == (timedelta(seconds=1), timedelta(seconds=90))
