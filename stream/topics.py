@@ -6,22 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final
-from uuid import UUID, uuid5
+from typing import Final
+from uuid import UUID
 
 import kafka
 from kafka import errors
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+from kafka.admin import KafkaAdminClient
 
 from domain.errors import PermanentError
 from stream.admin import KafkaAdmin
 from stream.incoming import TopicPartition
+from stream.topic_queries import configs_of, exists, log_ranges, partitions_of, topic_id_of
 
 BROKER_DEFAULT: Final = -1
 """Leave it to the broker."""
-
-_NAMESPACE: Final = UUID("6f0d5f3e-7a0c-4c7e-9a53-0f6f4ea4b1c7")
-"""Where ids are derived for brokers that give topics none."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FLOW_RETENTION: Final = timedelta(days=7)
@@ -123,11 +121,11 @@ def _create(client: KafkaAdminClient, plan: TopicPlan) -> TopicChange:
         client.create_topics({plan.name: wanted}, wait_for_metadata=True)
     except errors.TopicAlreadyExistsError:
         return _converge(client, plan)
-    return TopicChange(topic=plan.name, outcome=TopicOutcome.CREATED, partitions=len(_metadata(client, plan.name)))
+    return TopicChange(topic=plan.name, outcome=TopicOutcome.CREATED, partitions=len(partitions_of(client, plan.name)))
 
 
 def _converge(client: KafkaAdminClient, plan: TopicPlan) -> TopicChange:
-    partitions = _metadata(client, plan.name)
+    partitions = partitions_of(client, plan.name)
     count, outcome, differs = len(partitions), TopicOutcome.UNCHANGED, []
     if plan.partitions > count:
         client.create_partitions({plan.name: plan.partitions})
@@ -143,7 +141,7 @@ def _converge(client: KafkaAdminClient, plan: TopicPlan) -> TopicChange:
         differs.append(
             f"it has {replicas} replicas, {plan.replication} were asked for: change it with kafka-reassign-partitions"
         )
-    configs = _configs(client, plan.name, plan.configs)
+    configs = configs_of(client, plan.name, plan.configs)
     differs += [
         f"its {name} is {configs[name]}, {value} was asked for: change it with kafka-configs"
         for name, value in plan.configs.items()
@@ -209,7 +207,7 @@ def describe_topics(
 
 def require_topics(admin: KafkaAdmin, names: Sequence[str]) -> None:
     """Raise PermanentError when one of the topics is missing. (An in-memory broker makes them when they are used.)"""
-    missing = admin.run(lambda client: [name for name in names if not _exists(client, name)])
+    missing = admin.run(lambda client: [name for name in names if not exists(client, name)])
     if missing and not admin.in_memory():
         raise PermanentError(
             f"there is no topic {', '.join(missing)} in Kafka at {admin.connection.bootstrap_servers}: make it with "
@@ -219,11 +217,11 @@ def require_topics(admin: KafkaAdmin, names: Sequence[str]) -> None:
 
 def _describe(client: KafkaAdminClient, name: str, groups: Sequence[str], configs: Sequence[str]) -> TopicDescription:
     try:
-        metadata = _metadata(client, name)
+        metadata = partitions_of(client, name)
     except errors.UnknownTopicOrPartitionError:
         return TopicDescription(name=name, topic_id=None)
     numbers = [partition["partition_index"] for partition in metadata]
-    ranges = _log_ranges(client, [TopicPartition(name, number) for number in numbers])
+    ranges = log_ranges(client, [TopicPartition(name, number) for number in numbers])
     partitions = tuple(
         PartitionDescription(
             number=partition["partition_index"],
@@ -237,9 +235,9 @@ def _describe(client: KafkaAdminClient, name: str, groups: Sequence[str], config
     )
     return TopicDescription(
         name=name,
-        topic_id=_topic_id(client, name),
+        topic_id=topic_id_of(client, name),
         partitions=partitions,
-        configs=_configs(client, name, configs),
+        configs=configs_of(client, name, configs),
         lags=tuple(lag for group in groups for lag in _lags(client, group, name, partitions)),
     )
 
@@ -263,16 +261,6 @@ def _lags(
     ]
 
 
-def _log_ranges(client: KafkaAdminClient, places: Sequence[TopicPartition]) -> dict[TopicPartition, range]:
-    if not places:
-        return {}
-    starts, ends = (
-        client.list_partition_offsets({kafka.TopicPartition(*place): spec for place in places})
-        for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
-    )
-    return {place: range(starts[place].offset, ends[place].offset) for place in places}
-
-
 class KafkaTopicIds:
     """The broker's topic ids (KIP-516); for a broker that has none, derived from the cluster's id and the name."""
 
@@ -282,46 +270,6 @@ class KafkaTopicIds:
     def topic_id(self, topic: str) -> UUID:
         """Asked anew each time. Raises PermanentError when there is no such topic."""
         try:
-            return self._admin.run(lambda client: _topic_id(client, topic))
+            return self._admin.run(lambda client: topic_id_of(client, topic))
         except PermanentError as error:
             raise PermanentError(f"topic {topic}: {error}") from error.__cause__
-
-
-def _topic_id(client: KafkaAdminClient, topic: str) -> UUID:
-    given = _topic(client, topic).get("topic_id")
-    if given is not None and UUID(str(given)).int:
-        return UUID(str(given))
-    return uuid5(_NAMESPACE, f"{client.describe_cluster()['cluster_id']}\0{topic}")
-
-
-def _exists(client: KafkaAdminClient, topic: str) -> bool:
-    try:
-        _topic(client, topic)
-    except errors.UnknownTopicOrPartitionError:
-        return False
-    return True
-
-
-def _metadata(client: KafkaAdminClient, topic: str) -> list[dict[str, Any]]:
-    partitions: list[dict[str, Any]] = _topic(client, topic)["partitions"]
-    return sorted(partitions, key=lambda partition: int(partition["partition_index"]))
-
-
-def _topic(client: KafkaAdminClient, topic: str) -> dict[str, Any]:
-    [found] = client.describe_topics([topic])
-    if found["error_code"]:
-        raise errors.for_code(found["error_code"])(topic)
-    return dict(found)
-
-
-def _configs(client: KafkaAdminClient, topic: str, names: Iterable[str]) -> dict[str, str]:
-    wanted = dict.fromkeys(names)
-    if not wanted:
-        return {}
-    try:
-        described = client.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic, wanted)], config_filter="all"
-        )
-    except (errors.AuthorizationError, errors.UnsupportedVersionError):
-        return {}
-    return {name: str(entry["value"]) for name, entry in described["topic"][topic].items()}

@@ -26,6 +26,7 @@ from support.kafka_world import make_topics
 from support.postgres_databases import recomputed, rolled_up, rows
 
 from domain.classification import ScoredDocument
+from domain.errors import WindowsNotWhole
 from domain.log import ScoredRecord
 from domain.ports import NoTelemetry, Telemetry
 from domain.timeline import minute_of
@@ -170,6 +171,8 @@ class RecordWorld:
             first = minute_of(min(scored.document.published_at for scored in unique.values()))
             last = minute_of(max(scored.document.published_at for scored in unique.values()))
             buckets = reader.buckets(first, last + 1).counts
+        except WindowsNotWhole as error:
+            return str(error)
         finally:
             postgres.close()
         held = {(subject, minute, False): counts for minute, by in buckets.items() for subject, counts in by.items()}
