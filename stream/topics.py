@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -20,15 +19,6 @@ from stream.topic_queries import configs_of, exists, log_ranges, partitions_of, 
 
 BROKER_DEFAULT: Final = -1
 """Leave it to the broker."""
-
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_FLOW_RETENTION: Final = timedelta(days=7)
-"""How long the service may stand still without losing anything."""
-_DEAD_LETTER_RETENTION: Final = timedelta(days=30)
-_DEAD_LETTER_BYTES: Final = 16 << 20
-"""A message that came in compressed may be far larger than its own topic lets plain ones be."""
-_QUORUM: Final = 3
-"""Replicas from which on one may be missing without stopping writers."""
 
 DESCRIBED_CONFIGS: Final = (
     "cleanup.policy",
@@ -55,24 +45,6 @@ class TopicPlan:
         for name, number in (("partitions", self.partitions), ("replication", self.replication)):
             if number < 1 and number != BROKER_DEFAULT:
                 raise ValueError(f"{name} of topic {self.name} must be at least 1, got {number}")
-
-
-def plan_topics(
-    *, sources: Sequence[str], scored: str, dead_letters: str, partitions: int, replication: int
-) -> tuple[TopicPlan, ...]:
-    """All topics, in the order of the flow."""
-    flow = {"cleanup.policy": "delete", "retention.ms": str(_FLOW_RETENTION // _MILLISECOND)}
-    if replication >= _QUORUM:
-        flow["min.insync.replicas"] = str(replication - 1)
-    letters = flow | {
-        "retention.ms": str(_DEAD_LETTER_RETENTION // _MILLISECOND),
-        "max.message.bytes": str(_DEAD_LETTER_BYTES),
-    }
-    configs = {**dict.fromkeys((*sources, scored), flow), dead_letters: letters}
-    return tuple(
-        TopicPlan(name=name, partitions=partitions, replication=replication, configs=chosen)
-        for name, chosen in configs.items()
-    )
 
 
 class TopicOutcome(StrEnum):

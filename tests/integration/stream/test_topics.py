@@ -12,7 +12,7 @@ from support.kafka_world import Sent, produce
 from domain.errors import PermanentError, TemporaryError
 from stream.admin import KafkaAdmin
 from stream.kafka import KafkaConnection, SecurityProtocol
-from stream.topics import GroupLag, KafkaTopicIds, TopicOutcome, TopicPlan, create_topics, describe_topics, plan_topics
+from stream.topics import GroupLag, KafkaTopicIds, TopicOutcome, TopicPlan, create_topics, describe_topics
 
 pytestmark = pytest.mark.servers
 
@@ -46,21 +46,6 @@ def test_topics_are_made_as_planned_and_making_them_again_changes_nothing(
         (number, True, 1, 1, 0, 0) for number in range(3)
     ]
     assert dead.configs["max.message.bytes"] == "5000000"
-
-
-def test_the_topics_of_the_service_are_made_with_room_for_large_dead_letters(
-    admin: KafkaAdmin, unique_topic: Names
-) -> None:
-    names = [unique_topic(name) for name in ("news", "comments", "scored", "dead")]
-    plans = plan_topics(sources=names[:2], scored=names[2], dead_letters=names[3], partitions=2, replication=1)
-    assert [plan.name for plan in plans] == names
-
-    create_topics(admin, plans)
-
-    *_, scored, dead = describe_topics(admin, names)
-    assert scored.configs["retention.ms"] == "604800000"
-    assert dead.configs["max.message.bytes"] == "16777216"
-    assert all(change.differs == () for change in create_topics(admin, plans))
 
 
 def test_a_topic_grows_when_more_partitions_are_asked_for(admin: KafkaAdmin, unique_topic: Names) -> None:
