@@ -6,7 +6,7 @@ PermanentError when a person must act. Blocking methods are called from a worker
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -137,10 +137,6 @@ class WindowReader(Protocol):
 
     def buckets(self, start: Minute, end: Minute) -> Buckets:
         """All subjects' buckets over [start, end) and the marks, as of one instant."""
-        ...
-
-    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]:
-        """Sums over [start, end) for each subject given."""
         ...
 
     def observed(self, start: Minute, end: Minute) -> Sequence[Minute]:

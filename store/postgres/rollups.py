@@ -40,17 +40,6 @@ class PostgresRollUps:
             buckets.setdefault(minute, {})[known] = Counts(*counts)
         return buckets
 
-    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]:
-        wanted = [(one.kind.value, one.name) for one in subjects]
-        query = (
-            sa.select(subject.c.kind, subject.c.name, *_sums)
-            .join_from(rollup_minute, subject, rollup_minute.c.subject_id == subject.c.subject_id)
-            .where(sa.tuple_(subject.c.kind, subject.c.name).in_(wanted), *_within(start, end))
-            .group_by(subject.c.kind, subject.c.name)
-        )
-        found = {Subject(SubjectKind(kind), name): Counts(*sums) for kind, name, *sums in self._read(query)}
-        return {one: found.get(one, Counts()) for one in subjects}
-
     def observed(self, start: Minute, end: Minute) -> Sequence[Minute]:
         query = sa.select(_minute).where(*_within(start, end)).distinct().order_by(_minute)
         return [minute for (minute,) in self._read(query)]

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
-
 from domain.errors import WindowsNotWhole
 from domain.subject import Subject
 from domain.timeline import Minute, start_of
@@ -23,16 +21,11 @@ ESTIMATE_FROM = 1_000
 among the few that a rule compares with: two of three share a register once in 5,500 times. Fewer are therefore counted
 in the history (docs/adr/0003)."""
 
-SQUARES_BASE = 2**26
-"""Of the two numbers that a sum of squares comes in (totals.lua)."""
-
 
 class RollUps(Protocol):
     """The minute roll-ups of the history, late documents excepted: what the port WindowReader says of each method."""
 
     def buckets(self, start: Minute, end: Minute) -> Mapping[Minute, Mapping[Subject, Counts]]: ...
-
-    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]: ...
 
     def observed(self, start: Minute, end: Minute) -> Sequence[Minute]: ...
 
@@ -49,7 +42,6 @@ class RedisWindowReader:
         self._fallback = fallback
         self._marks = redis.script("marks")
         self._buckets = redis.script("buckets")
-        self._totals = redis.script("totals")
         self._observed = redis.script("observed")
         self._publishers = redis.script("publishers")
         self._series = redis.script("series")
@@ -66,21 +58,6 @@ class RedisWindowReader:
         pairs = iter(held)
         counts.update((int(minute), codec.decode_buckets(packed)) for minute, packed in zip(pairs, pairs, strict=True))
         return Buckets(start=start, end=end, counts=counts, marks=codec.decode_marks(marks))
-
-    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]:
-        totals: dict[Subject, Counts] = {}
-        for begin in range(0, len(subjects), codec.GROUP_LIMIT):
-            part = subjects[begin : begin + codec.GROUP_LIMIT]
-            names = msgspec.msgpack.encode([str(subject) for subject in part])
-            floor, *sums = self._read(self._totals, start, end, names)
-            for index, subject in enumerate(part):
-                count, negative, neutral, positive, polarity, high, low = sums[7 * index : 7 * index + 7]
-                squares = high * SQUARES_BASE + low
-                totals[subject] = Counts(count, negative, neutral, positive, polarity, squares)
-            if start < floor:
-                older = self._fallback.totals(part, start, min(end, floor))
-                totals.update((subject, totals[subject] + counts) for subject, counts in older.items())
-        return totals
 
     def observed(self, start: Minute, end: Minute) -> Sequence[Minute]:
         floor, held = self._read(self._observed, start, end)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from support.builders import at, entity, scored_partition, topic
 from support.fake_ledger import Row
-from support.window_worlds import WindowWorld, in_memory, in_redis
+from support.window_worlds import WindowWorld, in_memory, in_redis, total
 
 from domain.errors import WindowsNotWhole
 from domain.ports import WindowReader
@@ -46,7 +46,6 @@ def reader(world: WindowWorld) -> WindowReader:
     [
         lambda reader: reader.marks(),
         lambda reader: reader.buckets(M, M + 1),
-        lambda reader: reader.totals([OIL], M, M + 1),
         lambda reader: reader.observed(M, M + 1),
         lambda reader: reader.negative_publishers(OIL, M, M + 1),
         lambda reader: reader.series(OIL, M, M + 1, 1),
@@ -71,18 +70,15 @@ def test_buckets_hold_only_minutes_and_subjects_with_documents_and_the_marks(rea
 
 def test_an_empty_span_holds_nothing(reader: WindowReader) -> None:
     assert reader.buckets(M, M).counts == {}
-    assert reader.totals([OIL], M, M) == {OIL: Counts()}
     assert list(reader.observed(M, M)) == []
     assert list(reader.series(OIL, M, M, 5)) == []
     assert reader.negative_publishers(OIL, M, M) == 0
 
 
-def test_totals_are_zero_for_a_subject_without_documents(reader: WindowReader) -> None:
-    totals = reader.totals([OIL, topic("never heard of")], M, M + 8)
-
-    assert totals[OIL] == Counts(count=4, negative=3, positive=1, polarity_sum=-13_000, polarity_squares=219_000_000)
-    assert totals[topic("never heard of")] == Counts()
-    assert reader.totals([], M, M + 8) == {}
+def test_a_window_is_the_sum_of_its_minutes_and_zero_for_a_subject_without_documents(reader: WindowReader) -> None:
+    summed = Counts(count=4, negative=3, positive=1, polarity_sum=-13_000, polarity_squares=219_000_000)
+    assert total(reader, OIL, M, M + 8) == summed
+    assert total(reader, topic("never heard of"), M, M + 8) == Counts()
 
 
 def test_observed_minutes_are_those_with_a_document_on_any_subject(reader: WindowReader) -> None:
@@ -150,7 +146,6 @@ def test_what_is_read_is_what_the_documents_add_up_to(world: WindowWorld) -> Non
         end = start + dice.randrange(120)
         subject = dice.choice(subjects)
         assert world.reader.buckets(start, end).counts == truth.buckets(start, end).counts
-        assert world.reader.totals(subjects, start, end) == truth.totals(subjects, start, end)
         assert world.reader.observed(start, end) == truth.observed(start, end)
         assert world.reader.series(subject, start, end, 7) == truth.series(subject, start, end, 7)
         assert world.reader.negative_publishers(subject, start, end) == truth.negative_publishers(subject, start, end)

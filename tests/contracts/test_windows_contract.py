@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from support.builders import at, comments_partition, entity, news_partition, scored_partition, topic
 from support.fake_ledger import Row
-from support.window_worlds import WindowWorld, in_memory, in_redis
+from support.window_worlds import WindowWorld, in_memory, in_redis, total
 
 from domain.errors import WindowsNotWhole
 from domain.timeline import minute_of
@@ -48,7 +48,7 @@ def test_an_unknown_guard_counts_as_zero(whole: WindowWorld) -> None:
 
     assert whole.windows.apply(whole.ledger.changes(scored_partition(), 0)) is None
     assert whole.windows.guard(scored_partition()) == 1
-    assert whole.reader.totals([OIL, ACME], M, M + 1) == {OIL: BAD.counts, ACME: BAD.counts}
+    assert whole.reader.buckets(M, M + 1).counts[M] == {OIL: BAD.counts, ACME: BAD.counts}
 
 
 def test_changes_that_do_not_start_at_the_guard_are_refused_and_change_nothing(whole: WindowWorld) -> None:
@@ -59,7 +59,7 @@ def test_changes_that_do_not_start_at_the_guard_are_refused_and_change_nothing(w
     assert whole.windows.apply(whole.ledger.changes(scored_partition(), 0)) is None
     assert whole.windows.apply(whole.ledger.changes(scored_partition(), 0)) == 2, "the guard is ahead"
     assert whole.windows.apply(whole.ledger.changes(scored_partition(), 1)) == 2
-    assert whole.reader.totals([OIL], M, M + 5)[OIL] == BAD.counts + GOOD.counts
+    assert total(whole.reader, OIL, M, M + 5) == BAD.counts + GOOD.counts
 
 
 def test_a_document_sent_again_adds_nothing(whole: WindowWorld) -> None:
@@ -68,7 +68,7 @@ def test_a_document_sent_again_adds_nothing(whole: WindowWorld) -> None:
     for number in (0, 1):
         assert whole.reconcile(scored_partition(number)) == 1
 
-    assert whole.reader.totals([OIL], M, M + 5)[OIL] == BAD.counts + GOOD.counts
+    assert total(whole.reader, OIL, M, M + 5) == BAD.counts + GOOD.counts
 
 
 def test_changes_without_documents_move_the_guard(whole: WindowWorld) -> None:
@@ -97,7 +97,7 @@ def test_partitions_are_counted_apart_and_a_topic_made_anew_begins_at_zero(whole
     whole.ledger.append(anew, [Row(id="new", subjects=(ACME,), minute=M)])
     assert whole.reconcile(anew) == 1
     assert whole.windows.guard(scored_partition(0)) == 2
-    assert whole.reader.totals([ACME], M, M + 1)[ACME].count == 2
+    assert total(whole.reader, ACME, M, M + 1).count == 2
 
 
 def test_offsets_are_exact_up_to_64_bits(whole: WindowWorld) -> None:
@@ -113,7 +113,7 @@ def test_sums_are_exact_where_a_float_is_not(whole: WindowWorld) -> None:
     assert whole.windows.apply(Changes(partition=scored_partition(), start=0, end=1, counts=rows)) is None
 
     expected = huge + huge + huge
-    assert whole.reader.totals([OIL], M, M + 3)[OIL] == expected
+    assert total(whole.reader, OIL, M, M + 3) == expected
     assert whole.reader.buckets(M, M + 1).counts[M][OIL] == huge
     assert whole.reader.series(OIL, M, M + 3, 3)[0].counts == expected
 
@@ -220,4 +220,4 @@ def test_a_rebuild_puts_a_guard_back_that_was_beyond_the_history(whole: WindowWo
     whole.windows.rebuild()
 
     assert whole.windows.guard(scored_partition()) == 1
-    assert whole.reader.totals([OIL], M, M + 1)[OIL] == BAD.counts
+    assert total(whole.reader, OIL, M, M + 1) == BAD.counts

@@ -132,9 +132,6 @@ class FakeLedger:
     def buckets(self, start: Minute, end: Minute) -> Mapping[Minute, Mapping[Subject, Counts]]:
         return self.windows().buckets(start, end).counts
 
-    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]:
-        return self.windows().totals(subjects, start, end)
-
     def observed(self, start: Minute, end: Minute) -> Sequence[Minute]:
         return self.windows().observed(start, end)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -99,12 +99,6 @@ class FakeWindows:
         counts = {minute: dict(held) for minute, held in sorted(state.counts.items()) if start <= minute < end}
         return Buckets(start=start, end=end, counts=counts, marks=self.marks())
 
-    def totals(self, subjects: Sequence[Subject], start: Minute, end: Minute) -> Mapping[Subject, Counts]:
-        buckets = self.buckets(start, end).counts.values()
-        return {
-            subject: sum((held[subject] for held in buckets if subject in held), start=Counts()) for subject in subjects
-        }
-
     def observed(self, start: Minute, end: Minute) -> Sequence[Minute]:
         return [minute for minute in sorted(self._whole().counts) if start <= minute < end]
 
@@ -114,13 +108,14 @@ class FakeWindows:
         return len(set().union(*found))
 
     def series(self, subject: Subject, start: Minute, end: Minute, step: int) -> Sequence[WindowStats]:
+        held = {minute: counts[subject] for minute, counts in self._whole().counts.items() if subject in counts}
         windows = [(begin, min(begin + step, end)) for begin in range(start, end, step)]
         return [
             WindowStats(
                 subject=subject,
                 start=start_of(begin),
                 end=start_of(until),
-                counts=self.totals([subject], begin, until)[subject],
+                counts=sum((held[minute] for minute in range(begin, until) if minute in held), start=Counts()),
             )
             for begin, until in windows
         ]

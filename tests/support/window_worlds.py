@@ -12,6 +12,9 @@ from support.fake_windows import FakeWindows
 
 from domain.log import Partition
 from domain.ports import WindowReader, Windows
+from domain.subject import Subject
+from domain.timeline import Minute
+from domain.window import Counts
 from store.redis.connection import Redis
 from store.redis.reader import RedisWindowReader
 from store.redis.windows import RedisWindows
@@ -39,6 +42,12 @@ class WindowWorld:
                 return calls
             guard = actual
         raise AssertionError("the guard never was where it was said to be")
+
+
+def total(reader: WindowReader, subject: Subject, start: Minute, end: Minute) -> Counts:
+    """The sums over [start, end)."""
+    (window,) = reader.series(subject, start, end, end - start)
+    return window.counts
 
 
 def in_memory() -> WindowWorld:

@@ -140,7 +140,6 @@ def test_readers_get_what_lies_below_the_floor_from_the_history(
 
     assert reader.buckets(start, end).counts == truth.buckets(start, end).counts
     assert list(reader.buckets(start, end).counts) == sorted(reader.buckets(start, end).counts)
-    assert reader.totals([OIL, ACME], start, end) == truth.totals([OIL, ACME], start, end)
     assert reader.observed(start, end) == truth.observed(start, end)
     assert reader.negative_publishers(OIL, start, end) == truth.negative_publishers(OIL, start, end)
     for step in (1, 7, 60, 1_000):

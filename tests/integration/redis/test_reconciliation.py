@@ -278,7 +278,6 @@ class Faults(RuleBasedStateMachine):
         span = (START - 10, START + 200)
         assert self.reader.buckets(*span).counts == truth.buckets(*span).counts
         assert self.reader.observed(*span) == truth.observed(*span)
-        assert self.reader.totals(SUBJECTS, *span) == truth.totals(SUBJECTS, *span)
         for subject in SUBJECTS:
             assert self.reader.negative_publishers(subject, *span) == truth.negative_publishers(subject, *span)
             assert self.reader.series(subject, *span, 7) == truth.series(subject, *span, 7)
