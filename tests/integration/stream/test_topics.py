@@ -10,9 +10,18 @@ from kafka.structs import OffsetAndMetadata
 from support.kafka_world import Sent, produce
 
 from domain.errors import PermanentError, TemporaryError
+from service.embedded import MemoryKafka
 from stream.admin import KafkaAdmin
 from stream.kafka import KafkaConnection, SecurityProtocol
-from stream.topics import GroupLag, KafkaTopicIds, TopicOutcome, TopicPlan, create_topics, describe_topics
+from stream.topics import (
+    GroupLag,
+    KafkaTopicIds,
+    TopicOutcome,
+    TopicPlan,
+    create_topics,
+    describe_topics,
+    require_topics,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -146,3 +155,19 @@ def test_another_protocol_than_the_broker_s_is_named_without_the_password(kafka_
 
     assert "does not answer as Kafka does over SASL_PLAINTEXT" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+async def test_the_in_memory_broker_makes_topics_by_itself_and_their_ids_are_derived() -> None:
+    with MemoryKafka() as broker:
+        bootstrap = broker.address.bootstrap_servers
+        with KafkaAdmin(KafkaConnection(bootstrap_servers=bootstrap)) as admin:
+            assert admin.in_memory()
+            [change] = create_topics(admin, [TopicPlan(name="news", partitions=2)])
+            require_topics(admin, ["news"])
+            await produce(bootstrap, [Sent(topic="news", value=b"x", partition=0)])
+
+            [topic] = describe_topics(admin, ["news"])
+
+            assert (change.outcome, change.partitions) == (TopicOutcome.UNCHANGED, 0)
+            assert KafkaTopicIds(admin).topic_id("news") == topic.topic_id == KafkaTopicIds(admin).topic_id("news")
+            assert topic.messages == 1
