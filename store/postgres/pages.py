@@ -62,7 +62,7 @@ def read(connection: sa.Connection, query: DocumentQuery) -> DocumentPage:
     return DocumentPage(documents=tuple(map(_stored, shown)), cursor=cursor)
 
 
-def same(table: sa.Table, keys: sa.Subquery) -> sa.ColumnElement[bool]:
+def same(table: sa.Table, keys: sa.FromClause) -> sa.ColumnElement[bool]:
     """That a row of a partitioned table is of the document that a row of `keys` names."""
     return sa.and_(table.c.published_at == keys.c.published_at, table.c.document_id == keys.c.document_id)
 
@@ -83,12 +83,12 @@ def _keys(query: DocumentQuery) -> sa.Select[datetime, bytes]:
         if query.label is not None:
             keys = keys.where(mention.c.label == LABELS[query.label])
         if query.source is not None:
-            keys = keys.join(document, sa.and_(*_joined(document, mention)))
+            keys = keys.join(document, same(document, mention))
     else:
         table = document
         keys = sa.select(document.c.published_at, document.c.document_id)
         if query.label is not None:
-            keys = keys.where(sa.exists().where(*_joined(score, document), score.c.label == LABELS[query.label]))
+            keys = keys.where(sa.exists().where(same(score, document), score.c.label == LABELS[query.label]))
     if query.source is not None:
         source = sa.select(publisher.c.publisher_id).where(publisher.c.name == query.source).scalar_subquery()
         keys = keys.where(document.c.source_id == source)
@@ -104,10 +104,6 @@ def _keys(query: DocumentQuery) -> sa.Select[datetime, bytes]:
             sa.tuple_(table.c.published_at, table.c.document_id) < sa.tuple_(sa.literal(at), sa.literal(key)),
         )
     return keys.order_by(table.c.published_at.desc(), table.c.document_id.desc())
-
-
-def _joined(table: sa.Table, other: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.published_at == other.c.published_at, table.c.document_id == other.c.document_id
 
 
 def _stored(row: Any) -> StoredDocument:
