@@ -39,11 +39,6 @@ class RebuildSnapshot(Protocol):
         """How far event time has come, as of the guards."""
         ...
 
-    @property
-    def first_minute(self) -> Minute | None:
-        """The oldest minute that has a document in time on any subject; None when there is none."""
-        ...
-
     def increments(self, start: Minute) -> Iterator[Increment]:
         """Every subject's minutes from `start` on, by rising minute, streamed; each (subject, minute) once."""
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 from domain.log import Partition
 from domain.timeline import Minute, minute_of, start_of
@@ -43,13 +42,6 @@ class HistorySnapshot:
         names = session.partitions.keys(cursor, progress)
         self.guards: dict[Partition, int] = {names[number]: offset for number, offset in progress.items()}
         self.marks: tuple[MarkState, ...] = read_marks(session, cursor)
-
-    @cached_property
-    def first_minute(self) -> Minute | None:
-        cursor = self._session.cursor
-        cursor.execute("SELECT min(minute) FROM rollup_minute WHERE NOT late")
-        row = cursor.fetchone()
-        return None if row is None or row[0] is None else minute_of(row[0])
 
     def increments(self, start: Minute) -> Iterator[Increment]:
         while (minute := self._next_minute(start)) is not None:

@@ -9,24 +9,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from support.counting_marks import counting
+from support.history_parts import Key, Snapshot, counting
 
 from domain.classification import Label
 from domain.log import Mark, MarkStatus, Partition, RecordBatch, ScoredRecord
 from domain.ports import Appended, Refused
-from domain.subject import Subject, subjects_of
-from domain.timeline import Minute, minute_of
+from domain.subject import subjects_of
+from domain.timeline import minute_of
 from domain.watermark import MarkState
 from domain.window import UNKNOWN_PUBLISHER, Changes, Counts
-from store.rebuild_source import Increment
-
-_Key = tuple[Subject, Minute]
 
 
 @dataclass
@@ -123,12 +120,14 @@ class FakeHistory:
     # --- RebuildSource ---
 
     @contextmanager
-    def window_source(self) -> Iterator[_Snapshot]:
+    def window_source(self) -> Iterator[Snapshot]:
         self._answer()
-        yield _Snapshot(
+        counts, publishers = _summed(self._state.rows.values())
+        yield Snapshot(
             guards=dict(self._state.next_offsets),
             marks=counting(self._state.marks.values()),
-            rows=tuple(self._state.rows.values()),
+            counts=counts,
+            publishers=publishers,
         )
 
     # --- what tests do to it ---
@@ -138,7 +137,7 @@ class FakeHistory:
         """The documents that it holds."""
         return set(self._state.rows)
 
-    def counts(self) -> dict[_Key, Counts]:
+    def counts(self) -> dict[Key, Counts]:
         """What the windows should hold: recomputed from the documents."""
         return _summed(self._state.rows.values())[0]
 
@@ -176,31 +175,9 @@ class FakeHistory:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    guards: Mapping[Partition, int]
-    marks: tuple[MarkState, ...]
-    rows: tuple[_Row, ...]
-
-    @property
-    def first_minute(self) -> Minute | None:
-        return min((minute for _, minute in _summed(self.rows)[0]), default=None)
-
-    def increments(self, start: Minute) -> Iterator[Increment]:
-        counts, publishers = _summed(self.rows)
-        for subject, minute in sorted(counts, key=lambda key: (key[1], key[0])):
-            if minute >= start:
-                yield Increment(
-                    subject=subject,
-                    minute=minute,
-                    counts=counts[subject, minute],
-                    negative_publishers=frozenset(publishers.get((subject, minute), ())),
-                )
-
-
-def _summed(rows: Iterable[_Row]) -> tuple[dict[_Key, Counts], dict[_Key, set[str]]]:
-    counts: dict[_Key, Counts] = {}
-    publishers: dict[_Key, set[str]] = {}
+def _summed(rows: Iterable[_Row]) -> tuple[dict[Key, Counts], dict[Key, set[str]]]:
+    counts: dict[Key, Counts] = {}
+    publishers: dict[Key, set[str]] = {}
     for row in rows:
         scored = row.record.scored
         if row.late or scored.classification is None:

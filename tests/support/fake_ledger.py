@@ -12,15 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from support.builders import news_partition
-from support.counting_marks import counting
 from support.fake_windows import FakeWindows
+from support.history_parts import Key, Snapshot, counting
 
 from domain.log import MarkStatus, Partition
 from domain.subject import Subject
 from domain.timeline import Minute
 from domain.watermark import MarkState
 from domain.window import UNKNOWN_PUBLISHER, Changes, Counts, WindowStats
-from store.rebuild_source import Increment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,12 +112,14 @@ class FakeLedger:
         )
 
     @contextmanager
-    def window_source(self) -> Iterator[_Snapshot]:
+    def window_source(self) -> Iterator[Snapshot]:
         """As store.rebuild_source.RebuildSource says."""
-        yield _Snapshot(
+        counts, publishers = _summed(row for _, _, row in self.rows.values())
+        yield Snapshot(
             guards=dict(self.next_offsets),
             marks=counting(self.states.values()),
-            rows=tuple(row for _, _, row in self.rows.values()),
+            counts=counts,
+            publishers=publishers,
         )
 
     def windows(self) -> FakeWindows:
@@ -142,34 +143,9 @@ class FakeLedger:
         return self.windows().series(subject, start, end, step)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    guards: Mapping[Partition, int]
-    marks: tuple[MarkState, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def first_minute(self) -> Minute | None:
-        return min((row.minute for row in self.rows if not row.late), default=None)
-
-    def increments(self, start: Minute) -> Iterator[Increment]:
-        counts, publishers = _summed(self.rows)
-        for subject, minute in sorted(counts, key=lambda key: (key[1], key[0])):
-            if minute >= start:
-                yield Increment(
-                    subject=subject,
-                    minute=minute,
-                    counts=counts[subject, minute],
-                    negative_publishers=frozenset(publishers.get((subject, minute), ())),
-                )
-
-
-_Key = tuple[Subject, Minute]
-
-
-def _summed(rows: Iterable[Row]) -> tuple[dict[_Key, Counts], dict[_Key, set[str]]]:
-    counts: dict[_Key, Counts] = {}
-    publishers: dict[_Key, set[str]] = {}
+def _summed(rows: Iterable[Row]) -> tuple[dict[Key, Counts], dict[Key, set[str]]]:
+    counts: dict[Key, Counts] = {}
+    publishers: dict[Key, set[str]] = {}
     for row in rows:
         for subject in () if row.late else row.subjects:
             key = subject, row.minute

@@ -83,9 +83,8 @@ class FakeWindows:
             with self.source.window_source() as snapshot:
                 state.guards = dict(snapshot.guards)
                 state.marks = {(mark.scored, mark.source): mark for mark in snapshot.marks}
-                if snapshot.first_minute is not None:
-                    for increment in snapshot.increments(snapshot.first_minute):
-                        state.add(increment.subject, increment.minute, increment.counts, increment.negative_publishers)
+                for increment in snapshot.increments(0):
+                    state.add(increment.subject, increment.minute, increment.counts, increment.negative_publishers)
         self.rebuilds += 1
         self._state = state
 

@@ -47,7 +47,7 @@ class _Hooked:
     def __init__(self, snapshot: RebuildSnapshot, hook: Callable[[int | None], object]) -> None:
         self._snapshot = snapshot
         self._hook = hook
-        self.guards, self.marks, self.first_minute = snapshot.guards, snapshot.marks, snapshot.first_minute
+        self.guards, self.marks = snapshot.guards, snapshot.marks
 
     def increments(self, start: int) -> Iterator[Increment]:
         for index, increment in enumerate(self._snapshot.increments(start)):

@@ -70,7 +70,7 @@ class _Interrupted:
     def __init__(self, snapshot: RebuildSnapshot, source: InterruptedSource) -> None:
         self._snapshot = snapshot
         self._source = source
-        self.guards, self.marks, self.first_minute = snapshot.guards, snapshot.marks, snapshot.first_minute
+        self.guards, self.marks = snapshot.guards, snapshot.marks
 
     def increments(self, start: int) -> Iterator[Increment]:
         increments = self._snapshot.increments(start)
