@@ -30,10 +30,6 @@ class PermanentError(GroundswellError):
     """It will not work however often it is tried; a person must act. The text says what to do."""
 
 
-class Overloaded(TemporaryError):
-    """A bounded queue is full."""
-
-
 class Conflict(TemporaryError):
     """Another process moved the state on first; load it again and go on from there."""
 

@@ -197,7 +197,7 @@ class Classify(Section):
 class Record(Section):
     """The stage that writes history and windows."""
 
-    batch_size: int = Field(default=1000, ge=1, le=10_000, description="Messages that make a batch full.")
+    batch_size: int = Field(default=2000, ge=1, le=10_000, description="Messages that make a batch full.")
     batch_wait: Positive = Field(
         default=timedelta(milliseconds=100),
         description="How long a batch waits to become full before it goes as it is.",

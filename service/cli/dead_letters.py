@@ -77,6 +77,10 @@ def replay(
     wanted = [_place(place) for place in places] if places else which
     summary = _letters(context).replay(wanted, again=again)
     typer.echo(f"{summary.replayed} sent back, {summary.skipped} were sent back before")
+    if summary.impossible:
+        typer.echo(
+            f"{summary.impossible} can't be sent back: their topic is unknown, or their value was not kept", err=True
+        )
 
 
 def _letters(context: typer.Context) -> DeadLetters:

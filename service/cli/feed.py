@@ -44,6 +44,9 @@ def feed(
     settle: Annotated[
         str, typer.Option(help="How much further than the last date event time goes at the end: 0s, 1h.")
     ] = "0s",
+    undated: Annotated[
+        bool, typer.Option("--undated", help="The rows have no dates: each is published when it is sent.")
+    ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that can't be read.")] = False,
     id_prefix: Annotated[str, typer.Option(help="Put before every id, so that old documents count as new.")] = "",
 ) -> None:
@@ -59,15 +62,21 @@ def feed(
         settled = parse_duration(settle)
     except ValueError as error:
         raise typer.BadParameter(f"--settle {error}, got {settle!r}") from error
+    if undated and shift_to_now:
+        raise typer.BadParameter(
+            "--undated and --shift-to-now exclude each other: rows without dates have none to shift"
+        )
     policy = FeedPolicy(
         topics=wiring.source_topics(settings),
         kind=kind,
         columns=_columns(column or []),
+        undated=undated,
         speed=_speed(speed),
         shift_to_now=shift_to_now,
         settle=settled,
         skip_bad=skip_bad,
         id_prefix=id_prefix,
+        messages=wiring.message_limits(settings),
     )
     source = FeedSource(path=None if file == "-" else Path(file), format=FeedFormat(form.value) if form else None)
     with FeedBar(sys.stderr) as bar:

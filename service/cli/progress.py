@@ -42,7 +42,7 @@ class FeedBar:
 
     def update(self, progress: FeedProgress) -> None:
         """Show how far it has come, and at which date."""
-        at = f"{progress.published_at:%Y-%m-%d %H:%M}" if progress.published_at else ""
+        at = f"{progress.published_at:%Y-%m-%d %H:%M}" if progress.published_at else f"looked at {progress.looked_at:,}"
         self._bar.update(self._task, completed=progress.sent, total=progress.total, description=at)
 
     def bad_row(self, row: BadRow) -> None:
