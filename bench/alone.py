@@ -1,5 +1,6 @@
 """The classifier alone: texts from a file, in the batches that the classify stage makes, the next batch being prepared
-while the model works on one, and nothing else. Started by bench.throughput; prints documents per second."""
+while the model works on one, and nothing else. Started by bench.throughput; prints documents per second, and CPU
+seconds per document."""
 
 from __future__ import annotations
 
@@ -14,25 +15,26 @@ from service import wiring
 from service.settings import load
 
 
-def rate(classifier: Classifier, texts: list[str], *, batch: int) -> float:
-    """Documents per second over all texts but the first tenth (at least one batch), which warms up."""
+def measured(classifier: Classifier, texts: list[str], *, batch: int) -> tuple[float, float]:
+    """Documents per second and CPU seconds per document, over all texts but the first tenth (at least one batch), which
+    warms up."""
     batches = [texts[start : start + batch] for start in range(0, len(texts), batch)]
     warm = max(1, len(batches) // 10)
-    done, began = 0, 0.0
+    done, began, began_cpu = 0, 0.0, 0.0
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(classifier.prepare, batches[0])
         for number in range(len(batches)):
             if number == warm:
-                began = time.perf_counter()
+                began, began_cpu = time.perf_counter(), time.process_time()
             prepared = coming.result()
             if number + 1 < len(batches):
                 coming = thread.submit(classifier.prepare, batches[number + 1])
             scored = classifier.infer(prepared)
             done += len(scored) if number >= warm else 0
-    return done / (time.perf_counter() - began)
+    return done / (time.perf_counter() - began), (time.process_time() - began_cpu) / done
 
 
 if __name__ == "__main__":
     settings = load(find_running=False).settings
     documents = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    print(rate(wiring.classifier(settings), documents, batch=settings.classify.batch_size))
+    print(*measured(wiring.classifier(settings), documents, batch=settings.classify.batch_size))

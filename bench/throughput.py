@@ -61,7 +61,7 @@ class Measured:
 class Results:
     """All of one run, in documents per second."""
 
-    alone: tuple[float, float]
+    alone: tuple[Measured, Measured]
     """Before and after the rest."""
     end_to_end: Measured
     same: float
@@ -87,12 +87,13 @@ def measure(plan: Plan, on: Machine, console: Console) -> Results:
     return Results(alone=(before, after), end_to_end=ours, same=same, bert=bert, classify=classify, record=record)
 
 
-def classifier_alone(plan: Plan, on: Machine) -> float:
+def classifier_alone(plan: Plan, on: Machine) -> Measured:
     """In a process of its own; servers idle, as they are for everything else."""
     file = on.folder / "texts.json"
     messages = backlog(on.loaded.settings, plan.documents, texts=plan.texts)
     file.write_text(json.dumps([message.text for message in messages]), encoding="utf-8")
-    return float(on.ask(on.loaded, "bench.alone", str(file)))
+    rate, cpu = map(float, on.ask(on.loaded, "bench.alone", str(file)).split())
+    return Measured(rate=rate, cpu={"classify": cpu * 1e6})
 
 
 def end_to_end(plan: Plan, on: Machine) -> Measured:
@@ -148,7 +149,8 @@ def _timed(running: Running, stage: str, count: int) -> Measured:
 
 def throughput_table(results: Results) -> Table:
     """Rates, and what they are to be compared with."""
-    alone = sum(results.alone) / 2
+    before, after = (measured.rate for measured in results.alone)
+    alone = (before + after) / 2
     ours = results.end_to_end.rate
     table = Table(title="Throughput", title_justify="left")
     for title in ("", "documents/s", "end to end is", "to reach"):
@@ -161,13 +163,14 @@ def throughput_table(results: Results) -> Table:
     table.add_row("one at a time, two BERT-base", f"{results.bert:,.1f}", f"{ours / results.bert:.1f} times it", "40")
     table.add_row("classify stage, costless classifier", f"{results.classify.rate:,.0f}", "", "5,000/s")
     table.add_row("record stage", f"{results.record.rate:,.0f}", "", "4,000/s")
-    table.caption = f"the classifier alone: {results.alone[0]:,.0f} before, {results.alone[1]:,.0f} after"
+    table.caption = f"the classifier alone: {before:,.0f} before, {after:,.0f} after"
     return table
 
 
 def cpu_table(results: Results) -> Table:
     """Where the processors' time goes."""
     columns = {
+        "the classifier alone": results.alone[0],
         "end to end": results.end_to_end,
         "classify stage, costless": results.classify,
         "record stage": results.record,
