@@ -22,6 +22,9 @@ from stream.times import BadTime, parse_time
 FIELDS: Final = ("id", "text", "title", "source", "url", "author", "lang", "symbols")
 """The fields of a document that a row may give, besides `published_at` and `kind`."""
 
+COLUMNS: Final = frozenset({*FIELDS, "published_at", "kind"})
+"""All that may stand under another name."""
+
 _SYMBOLS_APART: Final = re.compile(r"[\s,;|]+")
 _ISO_WITHOUT_OFFSET: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", flags=re.ASCII)
 
@@ -59,9 +62,8 @@ class RowPolicy:
     messages: MessagePolicy = field(default_factory=MessagePolicy)
 
     def __post_init__(self) -> None:
-        known = {*FIELDS, "published_at", "kind"}
-        if unknown := sorted(set(self.columns) - known):
-            raise ValueError(f"documents have no field {unknown[0]!r}; they have {', '.join(sorted(known))}")
+        if unknown := sorted(set(self.columns) - COLUMNS):
+            raise ValueError(f"documents have no field {unknown[0]!r}; they have {', '.join(sorted(COLUMNS))}")
 
 
 class RowShaper:

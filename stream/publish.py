@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from kafka import KafkaProducer
@@ -68,12 +68,12 @@ class KafkaPublisher:
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
 
-    def publish(self, items: Sequence[Mapping[str, Any]]) -> tuple[Document, ...]:
+    def publish(self, items: Sequence[object]) -> tuple[Document, ...]:
         """The documents as they will be read, in order, once Kafka has acknowledged all of them.
 
-        Each item is a document's fields and its `kind` (`news` when absent). Raises Refused, publishing none, when any
-        is not valid; TemporaryError when Kafka does not take them in time (some may have been published: sending them
-        again is safe, by their ids); PermanentError when a person must act.
+        Each item is a mapping: a document's fields and its `kind` (`news` when absent). Raises Refused, publishing
+        none, when any is not valid; TemporaryError when Kafka does not take them in time (some may have been published:
+        sending them again is safe, by their ids); PermanentError when a person must act.
         """
         timestamp_ms = round(self._clock().timestamp() * 1000)
         checked = self._check(items, timestamp_ms)
@@ -100,7 +100,7 @@ class KafkaPublisher:
                     self._producer.close(timeout=0)
                 self._producer = None
 
-    def _check(self, items: Sequence[Mapping[str, Any]], timestamp_ms: int) -> list[_Checked]:
+    def _check(self, items: Sequence[object], timestamp_ms: int) -> list[_Checked]:
         checked: list[_Checked] = []
         refusals: list[Refusal] = []
         for index, item in enumerate(items):
@@ -112,7 +112,9 @@ class KafkaPublisher:
             raise Refused(refusals, len(items))
         return checked
 
-    def _checked(self, item: Mapping[str, Any], timestamp_ms: int) -> _Checked:
+    def _checked(self, item: object, timestamp_ms: int) -> _Checked:
+        if not isinstance(item, Mapping):
+            raise InvalidInput("not_an_object", "a document must be a JSON object with its text")
         fields = dict(item)
         given = fields.pop("kind", None)
         try:

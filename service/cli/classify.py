@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import Annotated
@@ -24,8 +25,9 @@ def classify(
     from service import wiring
 
     if texts == ["-"]:
-        texts = [line.rstrip("\n") for line in sys.stdin if line.strip()]
-    if not texts:
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+        texts = [line.rstrip("\n") for line in lines if line.strip()]
+    if not any(text.strip() for text in texts):
         raise typer.BadParameter("there is no text to classify")
     invocation: Invocation = context.obj
     classifier = wiring.classifier(invocation.load().settings)

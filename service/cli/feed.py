@@ -87,9 +87,11 @@ def feed(
     typer.echo(f"{summary.documents:,} documents in {summary.seconds:.1f} s ({rate:,.0f} a second)", err=True)
     if summary.bad:
         typer.echo(f"{summary.bad:,} rows could not be read and were left out", err=True)
-    if summary.ended_at is None:
+    if summary.interrupted:
         typer.echo("interrupted: no end was marked, so event time stays where it is", err=True)
         raise typer.Exit(130)
+    if summary.ended_at is None:
+        typer.echo("there was nothing to send: no end was marked", err=True)
 
 
 def _speed(text: str) -> float | None:
@@ -105,10 +107,14 @@ def _speed(text: str) -> float | None:
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:
+    from stream.feed_rows import COLUMNS
+
     columns = {}
     for pair in pairs:
         field, equals, name = pair.partition("=")
         if not (field and equals and name):
             raise typer.BadParameter(f"--column is FIELD=NAME, such as published_at=created_at; got {pair!r}")
+        if field not in COLUMNS:
+            raise typer.BadParameter(f"documents have no field {field!r}; they have {', '.join(sorted(COLUMNS))}")
         columns[field] = name
     return columns

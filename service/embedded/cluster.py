@@ -80,7 +80,8 @@ class EmbeddedServers:
     def start(self) -> None:
         """Start them all at once and wait until all serve.
 
-        Raises DataFolderInUse, NotOurFolder, KafkaUnavailable or ServerFailed; nothing is left running then.
+        Raises DataFolderInUse, FolderUnusable, NotOurFolder, KafkaUnavailable or ServerFailed; nothing is left running
+        then.
         """
         self._folder.open()
         try:

@@ -17,5 +17,9 @@ class NotOurFolder(PermanentError):
     """The folder holds something that is not ours; it is neither used nor removed."""
 
 
+class FolderUnusable(PermanentError):
+    """The data folder can't be made, or not written to."""
+
+
 class ServerFailed(PermanentError):
     """A server ended, or was not ready in time; the text ends with the tail of its log."""

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from service.embedded.errors import DataFolderInUse, NotOurFolder
+from service.embedded.errors import DataFolderInUse, FolderUnusable, NotOurFolder
 
 MARKER = ".groundswell"
 _LOCK = "lock"
@@ -29,7 +29,8 @@ _PORT_RANGE = range(20_000, 32_000)
 class DataFolder:
     """Exclusive use of a data folder, from `open` to `close` (or our end, however it comes).
 
-    `open` raises NotOurFolder when the folder holds something else, DataFolderInUse when another process has it.
+    `open` raises NotOurFolder when the folder holds something else, DataFolderInUse when another process has it,
+    FolderUnusable when it can't be made or written to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,8 +38,13 @@ class DataFolder:
         self._lock: int | None = None
 
     def open(self) -> Self:
-        _claim(self.path)
-        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _claim(self.path)
+            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self.path} can't be used: {error.strerror}; give a data folder that you may write to"
+            ) from error
         if not locked_within(lock, _LOCK_SECONDS):
             holder = os.pread(lock, 20, 0).decode() or "unknown"
             os.close(lock)

@@ -9,6 +9,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from domain.subject import Subject
+from domain.timeline import EPOCH
+
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+"""Leaves room for what is computed from a time."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)")
 
@@ -21,15 +25,21 @@ def _parse_time(value: object) -> datetime | None:
     try:
         if not _RFC3339.fullmatch(text):
             raise ValueError
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        at = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"must be an RFC 3339 time with its offset, such as 2026-01-31T09:30:00Z, got {str(value)[:40]!r}"
         ) from None
+    if not EPOCH <= at <= _LATEST:
+        raise ValueError(f"must lie in the years from 1970 to 9998, got {str(value)[:40]!r}")
+    return at
 
 
 def _check_subject(text: str) -> str:
-    Subject.parse(text)
+    try:
+        Subject.parse(text)
+    except ValueError:
+        raise ValueError(f"must be topic:NAME or entity:SYMBOL, got {text[:40]!r}") from None
     return text
 
 

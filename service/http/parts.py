@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
@@ -16,9 +16,9 @@ from domain.ports import HistoryReader, Telemetry, WindowReader
 class Publisher(Protocol):
     """Puts documents on Kafka after the same validation as the classify stage's. Blocking."""
 
-    def publish(self, items: Sequence[Mapping[str, Any]]) -> Sequence[Document]:
-        """Items are the fields of a message on the source topics, and `kind`. Returns them as they will be read, in
-        order, once Kafka has acknowledged all of them.
+    def publish(self, items: Sequence[object]) -> Sequence[Document]:
+        """Items are mappings: the fields of a message on the source topics, and `kind`. Returns them as they will be
+        read, in order, once Kafka has acknowledged all of them.
 
         Raises stream.publish.Refused, publishing none, when any is not valid; TemporaryError when Kafka does not take
         them.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -15,7 +14,6 @@ from domain.document import Kind
 from domain.errors import InvalidInput
 from service.http.errors import PROBLEMS, Problem, TooLarge
 from service.http.parts import GivenParts
-from stream.publish import Refusal, Refused
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
 
@@ -107,9 +105,9 @@ async def post_documents(parts: GivenParts, body: Annotated[bytes, Depends(_boun
     )
 
 
-def _items(body: bytes, limit: int) -> list[Mapping[str, Any]]:
+def _items(body: bytes, limit: int) -> list[object]:
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_constant=_refuse_constant)
     except ValueError as error:
         raise InvalidInput("not_json", f"the body must be JSON in UTF-8: {error}") from error
     except RecursionError as error:
@@ -119,7 +117,8 @@ def _items(body: bytes, limit: int) -> list[Mapping[str, Any]]:
         raise InvalidInput("no_documents", "the body must hold a document, or a list of at least one")
     if len(items) > limit:
         raise TooLarge(f"at most {limit} documents at once (http.max_documents), got {len(items)}")
-    if wrong := [index for index, item in enumerate(items) if not isinstance(item, dict)]:
-        message = "a document must be a JSON object with its text"
-        raise Refused([Refusal(index=i, reason="not_an_object", message=message) for i in wrong], len(items))
     return items
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -124,6 +124,8 @@ def test_what_a_command_lacks_is_said_in_one_line(arguments: list[str], said: st
         (["feed", "x.jsonl", "--speed", "fast"], "--speed is a factor such as 1x, 60x or 0.5x, or max"),
         (["feed", "x.jsonl", "--speed", "0x"], "--speed is a factor"),
         (["feed", "x.jsonl", "--column", "text"], "--column is FIELD=NAME"),
+        (["feed", "x.jsonl", "--column", "tex=body"], "documents have no field 'tex'; they have author,"),
+        (["classify", " "], "there is no text to classify"),
         (["feed", "x.jsonl", "--settle", "later"], "--settle must be a duration"),
         (["dead-letters", "show", "17"], "PARTITION:OFFSET"),
         (["dead-letters", "replay"], "say which"),
@@ -188,5 +190,8 @@ def test_classify_reads_texts_from_the_command_line_and_from_standard_input(monk
     assert [line.split()[0] for line in given.output.splitlines()] == ["negative", "positive"]
     read = CliRunner().invoke(app, ["classify", "-"], input="bad #negative\n\ngood #positive\n")
     assert read.output == given.output
+    odd = CliRunner().invoke(app, ["classify", "-"], input=b"caf\xe9 #positive\n")
+    assert odd.output.startswith("positive")
+    assert "caf\N{REPLACEMENT CHARACTER}" in odd.output
     as_json = CliRunner().invoke(app, ["classify", "--json", "bad #negative"])
     assert yaml.safe_load(as_json.output)["tasks"]["sentiment"]["negative"] == 0.9

@@ -36,12 +36,13 @@ class FakePublisher:
     published: list[Mapping[str, Any]] = field(default_factory=list)
     error: Exception | None = None
 
-    def publish(self, items: Sequence[Mapping[str, Any]]) -> Sequence[Document]:
+    def publish(self, items: Sequence[object]) -> Sequence[Document]:
         if self.error:
             raise self.error
-        if wrong := [index for index, item in enumerate(items) if not item.get("text")]:
+        given: list[Mapping[str, Any]] = [item if isinstance(item, Mapping) else {} for item in items]
+        if wrong := [index for index, item in enumerate(given) if not item.get("text")]:
             raise Refused([Refusal(index=i, reason="no_text", message="text is missing") for i in wrong], len(items))
-        self.published += items
+        self.published += given
         return [
             Document(
                 id=item.get("id", f"derived-{index}"),
@@ -50,7 +51,7 @@ class FakePublisher:
                 published_at=T0,
                 received_at=T0,
             )
-            for index, item in enumerate(items)
+            for index, item in enumerate(given)
         ]
 
 
@@ -184,6 +185,7 @@ async def test_each_document_that_is_not_valid_is_named_and_none_is_accepted(
         (b"\xff\xfe", 422, "must be JSON"),
         (b"", 422, "must be JSON"),
         (b"[" * 1900, 422, "nested too deeply"),
+        (b'{"text": "a", "published_at": NaN}', 422, "NaN is no JSON number"),
         (b"[]", 422, "at least one"),
         (b"3", 422, "1 of 1 documents are not valid"),
         (b'[{"text": "a"}, "b"]', 422, "1 of 2 documents are not valid"),
@@ -284,12 +286,14 @@ async def test_a_subject_survives_being_url_encoded(client: httpx.AsyncClient, w
 @pytest.mark.parametrize(
     ("path", "parameter", "said"),
     [
-        ("/v1/subjects/AAPL/windows", "subject", "topic:NAME or entity:SYMBOL"),
+        ("/v1/subjects/AAPL/windows", "subject", "must be topic:NAME or entity:SYMBOL"),
         ("/v1/subjects/entity:A/windows?step=soon", "step", "a duration such as"),
         ("/v1/subjects/entity:A/windows?step=30s", "step", "greater than or equal to"),
         ("/v1/subjects/entity:A/windows?from=yesterday", "from", "RFC 3339"),
         ("/v1/subjects/entity:A/windows?from=2014-01-06T14:00:00", "from", "with its offset"),
         ("/v1/subjects/entity:A/windows?to=1388966400", "to", "RFC 3339"),
+        ("/v1/subjects/entity:A/windows?step=1000d&to=9999-12-31T23:59:59Z", "to", "from 1970 to 9998"),
+        ("/v1/subjects?from=0001-01-01T00:00:00Z", "from", "from 1970 to 9998"),
         ("/v1/subjects/entity:A/windows?until=2014-01-06T14:00:00Z", "until", "is not a parameter of this address"),
         ("/v1/subjects?kind=person", "kind", "'topic' or 'entity'"),
         ("/v1/subjects?limit=0", "limit", "greater than or equal to 1"),

@@ -46,9 +46,12 @@ def test_each_document_that_is_not_valid_is_named_with_its_reason(item: dict[str
 
 def test_all_that_are_not_valid_are_named_at_once() -> None:
     with pytest.raises(Refused, match="2 of 3 documents are not valid; none was published") as raised:
-        publisher().publish([{}, {"text": "good"}, {"text": "x", "kind": "tweet"}])
+        publisher().publish(["text", {"text": "good"}, {"text": "x", "kind": "tweet"}])
 
-    assert [refusal.index for refusal in raised.value.refusals] == [0, 2]
+    assert [(refusal.index, refusal.reason) for refusal in raised.value.refusals] == [
+        (0, "not_an_object"),
+        (2, "bad_kind"),
+    ]
 
 
 def test_a_kafka_that_is_not_there_is_an_error_to_be_tried_again() -> None:
