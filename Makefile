@@ -29,7 +29,7 @@ demo: $(VENV)/.plain
 	@$(VENV)/bin/groundswell demo $(ARGS)
 
 test: $(VENV)/.test check
-	@$(PY) -m pytest tests/contracts tests/integration tests/golden tests/acceptance $(ARGS)
+	@$(PY) -m pytest tests/contracts tests/integration tests/golden tests/acceptance --durations=12 $(ARGS)
 
 check: $(VENV)/.test
 	@$(VENV)/bin/ruff check .
