@@ -56,7 +56,7 @@ def backlog(settings: Settings, count: int, *, texts: Path | None, rate: float =
 
 
 def message(settings: Settings, row: dict[str, Any], number: int, published_at: datetime) -> Message:
-    """The message of a row, about 300 bytes for a headline."""
+    """The message of a row, about 250 bytes for a headline."""
     key = f"bench-{number:08d}"
     fields = {
         **{name: value for name, value in row.items() if name != "kind"},
