@@ -136,8 +136,8 @@ class Watcher:
             except TemporaryError as error:
                 wait = min(max(wait * 2, error.delay or 0), self._policy.most_wait.total_seconds())
                 tick, saying = None, f"Waiting: {error}"
-            if saying != said and saying is not None:
-                log.info("%s", saying)
+            if saying != said:
+                log.info("%s", saying or "Going on")
             said = saying
             for change in tick.changes if tick else ():
                 if change.transition is not None:
@@ -166,6 +166,8 @@ class Watcher:
         progress = _Progress(saved=state.evaluated_through, open_alerts=state.open_alerts)
         if state.evaluated_through is not None:
             progress.evaluation = Evaluation(self._rules, self._witness, state.evaluated_through, state.open_alerts)
+            # Also when nothing is due for long: that it stands still is what is to be seen.
+            self._measure(progress.evaluation, (), 0)
         return progress
 
     def _evaluate(self, progress: _Progress) -> Tick:

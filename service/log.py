@@ -44,13 +44,16 @@ class _Json(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def set_up(level: str = "INFO", form: Literal["text", "json"] = "text") -> None:
-    """Send every logger's lines to standard error, in UTC. May be called again."""
+def set_up(level: str = "INFO", form: Literal["text", "json"] = "text", *, libraries: str = "NOTSET") -> None:
+    """Send every logger's lines to standard error, in UTC: ours from `level` on, those of libraries only from
+    `libraries` on too. May be called again."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    levels = logging.getLevelNamesMapping()
     for name, least in _LEAST.items():
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else least)
+        quiet = max(levels[level], levels[least], levels[libraries])
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else quiet)
 
 
 def _at(record: logging.LogRecord) -> datetime:

@@ -53,7 +53,6 @@ def run_api(settings: Settings) -> None:
         telemetry = wiring.telemetry()
         probes = readiness.probes(settings, telemetry.render, ("kafka", "postgres", "redis"))
         app = create_app(wiring.api_parts(settings, telemetry, probes))
-        _log.info("The API answers on http://%s:%d", settings.http.host, settings.http.port)
         serve(app, host=settings.http.host, port=settings.http.port)
 
 

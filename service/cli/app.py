@@ -58,7 +58,8 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    log.set_up("WARNING")
+    # A command says in one line of its own what went wrong, however often a library said so before.
+    log.set_up("WARNING", libraries="NOTSET" if debug else "CRITICAL")
     context.obj = Invocation(config=config, debug=debug)
 
 

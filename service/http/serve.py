@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from domain.errors import PermanentError
+
+_log = logging.getLogger(__name__)
 
 _MOST_REQUESTS = 200
 """At once; more are answered 503."""
@@ -22,6 +25,7 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     can't be had."""
     listener = _listen(host, port)
     with listener:
+        _log.info("The API answers on http://%s:%d", host, port)
         uvicorn.Server(_config(app)).run(sockets=[listener])
 
 

@@ -464,12 +464,15 @@ def test_it_says_why_it_waits_once(caplog: pytest.LogCaptureFixture) -> None:
         nonlocal ticks
         ticks += 1
         if ticks == 5:
+            world.windows.watermark_at(at(60))
+        if ticks == 8:
             stop.set()
         return tick()
 
     world.watcher.tick = counting  # type: ignore[method-assign]
     world.watcher.run(stop)
     assert caplog.text.count("held by news[0]") == 1
+    assert caplog.text.count("Going on") == 1
 
 
 def test_all_publishers_are_counted_and_the_twenty_busiest_named() -> None:

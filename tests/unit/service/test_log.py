@@ -49,4 +49,9 @@ def test_libraries_are_quiet_unless_everything_is_asked_for(capsys: pytest.Captu
     log.set_up("DEBUG")
     logging.getLogger("aiokafka.consumer").debug("joined")
     assert "joined" in capsys.readouterr().err
+    log.set_up("ERROR")
+    logging.getLogger("aiokafka.consumer").warning("lost")
+    log.set_up("WARNING", libraries="CRITICAL")
+    logging.getLogger("aiokafka.consumer").error("lost")
+    assert capsys.readouterr().err == ""
     log.set_up("INFO")
