@@ -112,7 +112,7 @@ class ClassifyStage:
             config_hash=config_hash,
             max_scored_bytes=policy.max_scored_bytes,
         )
-        self._producer = Producer(connection, name=STAGE, compression="lz4")
+        self._producer = Producer(connection, name=STAGE, compression="zstd")
         self._letters = DeadLetterWriter(connection, topics.dead_letters)
         self._offsets = Offsets(connection, group)
         self._progress = Progress(fan_out=1)

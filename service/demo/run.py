@@ -63,8 +63,8 @@ def _everything(folder: Path, console: Console) -> Iterator[Play]:
         loaded = _settings(folder, scratch, receiver)
         try:
             ready, servers = stack.enter_context(up.ready_servers(loaded, say=say))
-        except KafkaUnavailable as error:
-            say(f"{error} Going on with an in-memory broker, which shows the flow and keeps nothing.")
+        except KafkaUnavailable:
+            say("Apache Kafka can't be had here: going on with an in-memory broker, which shows the flow, keeps nothing")
             broker = stack.enter_context(MemoryKafka()).address.bootstrap_servers
             loaded = loaded.over({"kafka.bootstrap_servers": broker}, "in-memory broker")
             ready, servers = stack.enter_context(up.ready_servers(loaded, say=say))
