@@ -64,7 +64,7 @@ def _everything(folder: Path, console: Console) -> Iterator[Play]:
         try:
             ready, servers = stack.enter_context(up.ready_servers(loaded, say=say))
         except KafkaUnavailable:
-            say("Apache Kafka can't be had here: going on with an in-memory broker, which shows the flow, keeps nothing")
+            say("Apache Kafka can't be had here: an in-memory broker takes its place, which keeps nothing")
             broker = stack.enter_context(MemoryKafka()).address.bootstrap_servers
             loaded = loaded.over({"kafka.bootstrap_servers": broker}, "in-memory broker")
             ready, servers = stack.enter_context(up.ready_servers(loaded, say=say))
