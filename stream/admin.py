@@ -184,5 +184,6 @@ async def why_unreachable(connection: KafkaConnection) -> GroundswellError:
             f"{where}{server} does not answer as Kafka does over {protocol}; check the port and security_protocol"
         )
     return TemporaryError(
-        f"{where}{server} answers, but not all brokers do: they are starting, or advertised.listeners names others"
+        f"{where}{server} answers, but not all brokers do over {connection.security_protocol}: they are starting, "
+        "advertised.listeners names others, or security_protocol is another"
     )
