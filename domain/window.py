@@ -75,8 +75,6 @@ class WindowStats:
     start: datetime
     end: datetime
     counts: Counts
-    negative_publishers: int | None = None
-    """Distinct publishers of negative documents (HyperLogLog estimate, or exact from history); None: not asked for."""
 
     @property
     def polarity_mean(self) -> float | None:

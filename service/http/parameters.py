@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from domain.subject import Subject
+from domain.subject import Subject, SubjectKind
 from domain.timeline import EPOCH
 
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -36,11 +37,12 @@ def _parse_time(value: object) -> datetime | None:
 
 
 def _check_subject(text: str) -> str:
+    """As it is kept: symbols are in capitals."""
     try:
-        Subject.parse(text)
+        subject = Subject.parse(text)
     except ValueError:
         raise ValueError(f"must be topic:NAME or entity:SYMBOL, got {text[:40]!r}") from None
-    return text
+    return str(replace(subject, name=subject.name.upper()) if subject.kind is SubjectKind.ENTITY else subject)
 
 
 Time = Annotated[

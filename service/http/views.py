@@ -134,17 +134,11 @@ class WindowView(CountsView):
 
     start: datetime
     end: datetime
-    negative_publishers: int | None = Field(description="Distinct publishers of negative documents; null: not counted.")
 
     @classmethod
     def of(cls, stats: WindowStats) -> Self:
         """From the domain."""
-        return cls(
-            start=stats.start,
-            end=stats.end,
-            negative_publishers=stats.negative_publishers,
-            **_sums(stats.counts),
-        )
+        return cls(start=stats.start, end=stats.end, **_sums(stats.counts))
 
 
 class WindowsView(View):

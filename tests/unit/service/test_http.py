@@ -437,12 +437,22 @@ async def test_the_api_describes_itself_with_examples(client: httpx.AsyncClient)
             assert operation["summary"]
 
 
+def test_symbols_may_be_written_in_small_letters() -> None:
+    from pydantic import TypeAdapter
+
+    from service.http.parameters import SubjectText
+
+    read = TypeAdapter(SubjectText).validate_python
+    assert read("entity:aapl") == "entity:AAPL"
+    assert read("topic:Energy | Oil") == "topic:Energy | Oil"
+
+
 def test_times_are_rfc_3339_in_utc() -> None:
     from service.http.views import WindowView
 
     view = WindowView(
         start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=1),
-        negative_publishers=None, count=0, negative=0, neutral=0, positive=0,
+        count=0, negative=0, neutral=0, positive=0,
         negative_share=None, polarity_mean=None, polarity_variance=None,
     )  # fmt: skip
     assert view.model_dump(mode="json")["start"] == "2026-01-01T00:00:00Z"
