@@ -1,4 +1,4 @@
-"""The classifier: load, batch, infer; fine-tune, evaluate, compress, explain. Imports domain/ only."""
+"""The classifier: load, batch, infer; fine-tune, evaluate, export. Imports domain/ only."""
 
 from models.load import load_classifier
 

@@ -85,6 +85,11 @@ def postgres(settings: Settings, application_name: str, *, pool_size: int = 4) -
     return Postgres(postgres_dsn(settings), application_name=name, timeouts=timeouts, pool_size=pool_size)
 
 
+def redis_url(settings: Settings) -> str:
+    """Where the windows are. Raises PermanentError when it is not set."""
+    return _needed("redis", _plain(settings.redis.url))
+
+
 def redis(settings: Settings, client_name: str) -> Redis:
     """The server of the windows."""
     from store.redis.connection import Redis, RedisPolicy
@@ -93,8 +98,7 @@ def redis(settings: Settings, client_name: str) -> Redis:
         connect_timeout=settings.redis.connect_timeout.total_seconds(),
         command_timeout=settings.redis.command_timeout.total_seconds(),
     )
-    url = _needed("redis", _plain(settings.redis.url))
-    return Redis(url, policy=policy, client_name=f"groundswell-{client_name}")
+    return Redis(redis_url(settings), policy=policy, client_name=f"groundswell-{client_name}")
 
 
 def telemetry() -> PrometheusTelemetry:
@@ -208,6 +212,7 @@ def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
         max_batch=settings.record.batch_size,
         max_batch_bytes=4 << 20,
         max_wait=settings.record.batch_wait.total_seconds(),
+        max_queued=4 * settings.record.batch_size,
     )
     return build_record(
         connection=connection,

@@ -22,8 +22,6 @@ class FeedSource:
 
     path: Path | None
     format: FeedFormat | None = None
-    delimiter: str | None = None
-    """Of CSV; None: a tab in `.tsv`, else a comma."""
 
     @property
     def name(self) -> str:
@@ -37,9 +35,7 @@ class FeedSource:
         return FeedFormat.JSONL if self.path is None else guess_format(self.path)
 
     def chosen_delimiter(self) -> str:
-        """What stands between the fields of CSV."""
-        if self.delimiter is not None:
-            return self.delimiter
+        """What stands between the fields of CSV: a tab in `.tsv`, else a comma."""
         return "\t" if self.path and self.path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 

@@ -95,7 +95,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """Facts for /livez and /readyz."""
+    """Where an intake stands, for whoever runs it in its own process."""
 
     phase: Phase
     partitions: int

@@ -102,10 +102,6 @@ class Progress:
                 marks.append(self._mark(partition, status, start, None))
         return tuple(marks)
 
-    def owns(self, place: TopicPartition) -> bool:
-        """Whether it is one of this assignment's."""
-        return place in self._sources
-
     def went_back(self, place: TopicPartition, offset: int) -> bool:
         """Whether a message comes again: the log was cut, or the topic made anew."""
         return offset < self._sources[place].next_offset

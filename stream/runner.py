@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from stream import garbage
 from stream.intake import Intake
 from stream.quiet import quiet_repeaters
 
@@ -29,6 +30,7 @@ def run(*intakes: Intake, grace: float = 20.0) -> int:
     should one of its threads still hang, the process is ended when the grace is over.
     """
     quiet_repeaters()
+    garbage.calm()
     others = set(threading.enumerate())
     last_resort = _LastResort(grace)
     code = asyncio.run(_serve(intakes, last_resort))

@@ -56,7 +56,7 @@ def show(
         typer.echo(line)
 
 
-@dead_letters.command(epilog="Example: groundswell dead-letters replay --reason published_at_in_the_future")
+@dead_letters.command(epilog="Example: groundswell dead-letters replay --reason date_ahead")
 def replay(
     context: typer.Context,
     places: Annotated[

@@ -35,9 +35,7 @@ def stream() -> list[dict[str, object]]:
 
 
 def flush(machine: Machine) -> None:
-    url = wiring._plain(machine.settings.redis.url)
-    assert url is not None
-    with redis_client.Redis.from_url(url) as client:
+    with redis_client.Redis.from_url(wiring.redis_url(machine.settings)) as client:
         client.flushall()
 
 
