@@ -30,7 +30,6 @@ def run(*intakes: Intake, grace: float = 20.0) -> int:
     should one of its threads still hang, the process is ended when the grace is over.
     """
     quiet_repeaters()
-    garbage.calm()
     others = set(threading.enumerate())
     last_resort = _LastResort(grace)
     code = asyncio.run(_serve(intakes, last_resort))
@@ -44,6 +43,7 @@ async def _serve(intakes: tuple[Intake, ...], last_resort: _LastResort) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    garbage.calm()  # looks through all there is once, so a signal meanwhile must find its handler
     stopped = loop.create_task(stopping.wait())
     works = [loop.create_task(_start_and_wait(intake)) for intake in intakes]
     waits: list[asyncio.Task[Any]] = [stopped, *works]
