@@ -122,7 +122,7 @@ class Windows(Protocol):
         ...
 
 
-# --- store/: what the watcher, the API and the page need -------------------------------------------------------------
+# --- store/: what the watcher and the API need ----------------------------------------------------------------------
 
 
 class WindowReader(Protocol):
