@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -50,12 +50,7 @@ class Batch:
 
     def by_partition(self) -> dict[TopicPartition, list[Incoming]]:
         """The messages of each partition, by rising offset."""
-        return by_partition(self.messages)
-
-
-def by_partition(messages: Iterable[Incoming]) -> dict[TopicPartition, list[Incoming]]:
-    """Group messages by the partition they lie in, keeping their order."""
-    groups: dict[TopicPartition, list[Incoming]] = {}
-    for message in messages:
-        groups.setdefault(TopicPartition(message.topic, message.partition), []).append(message)
-    return groups
+        groups: dict[TopicPartition, list[Incoming]] = {}
+        for message in self.messages:
+            groups.setdefault(message.place, []).append(message)
+        return groups
