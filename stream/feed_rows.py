@@ -16,6 +16,7 @@ from domain.errors import InvalidInput
 from domain.timeline import EPOCH, to_epoch_us
 from stream import messages
 from stream.feed_readers import Row
+from stream.fields import encode, kind_of
 from stream.messages import MessagePolicy
 from stream.times import BadTime, parse_time
 
@@ -78,7 +79,6 @@ class RowShaper:
         self._kind = policy.columns.get("kind", "kind")
         self._now_ms = round(now.timestamp() * 1000)
         self._limits = replace(policy.messages, max_ahead=timedelta.max) if may_be_ahead else policy.messages
-        self._encode = msgspec.json.Encoder().encode
 
     def shape(self, line: int, row: Row) -> FeedDocument:
         """Raises InvalidInput with the decoder's reason, or `no_date`, `bad_date` or `bad_kind`."""
@@ -91,13 +91,14 @@ class RowShaper:
         if isinstance(symbols := fields.get("symbols"), str):
             fields["symbols"] = split_symbols(symbols)
         fields.setdefault("text", "")
-        body = self._encode(fields)
+        body = encode(fields)
         at = EPOCH if self._policy.undated else self._published_at(row)
         checked = b'%s,"published_at":%d}' % (body[:-1], at.timestamp()) if not self._policy.undated else body
-        document = messages.decode(checked, (), self._now_ms, self._kind_of(row), self._limits)
+        kind = kind_of(row.get(self._kind), self._policy.kind, name=self._kind)
+        document = messages.decode(checked, (), self._now_ms, kind, self._limits)
         if self._policy.id_prefix:
             fields["id"] = self._policy.id_prefix + document.id
-            body = self._encode(fields)
+            body = encode(fields)
         return FeedDocument(
             published_us=to_epoch_us(at),
             line=line,
@@ -118,16 +119,6 @@ class RowShaper:
             return understand_date(given)
         except BadTime as error:
             raise InvalidInput(messages.Reason.BAD_DATE, f"{self._date} {error}") from error
-
-    def _kind_of(self, row: Row) -> Kind:
-        given = row.get(self._kind)
-        if given is None or given == "":
-            return self._policy.kind
-        try:
-            return Kind(given)
-        except ValueError as error:
-            allowed = " or ".join(Kind)
-            raise InvalidInput("bad_kind", f"{self._kind} must be {allowed}, got {str(given)[:40]!r}") from error
 
 
 def understand_date(given: Any) -> datetime:

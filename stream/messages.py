@@ -216,6 +216,8 @@ def _times(
 ) -> tuple[datetime, datetime]:
     received_at = _received(timestamp_ms)
     given = message.published_at
+    if isinstance(given, str):
+        given = given.strip()
     if given is None and envelope is not None:
         given = envelope.time
     if given is None or given == "":

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
@@ -18,6 +17,7 @@ from domain.document import Document, Kind
 from domain.errors import InvalidInput
 from stream import messages
 from stream.admin import KafkaAdmin, translate
+from stream.fields import encode, kind_of
 from stream.kafka import KafkaConnection
 from stream.messages import MessagePolicy
 from stream.topics import require_topics
@@ -115,20 +115,9 @@ class KafkaPublisher:
     def _checked(self, item: object, timestamp_ms: int) -> _Checked:
         if not isinstance(item, Mapping):
             raise InvalidInput("not_an_object", "a document must be a JSON object with its text")
-        fields = dict(item)
-        given = fields.pop("kind", None)
-        try:
-            kind = Kind.NEWS if given is None else Kind(given)
-        except ValueError as error:
-            allowed = " or ".join(Kind)
-            raise InvalidInput("bad_kind", f"kind must be {allowed}, got {str(given)[:40]!r}") from error
-        try:
-            value = msgspec.json.encode(fields)
-        except UnicodeEncodeError as error:
-            message = "a field contains half of a surrogate pair: send whole characters"
-            raise InvalidInput(messages.Reason.LONE_SURROGATE, message) from error
-        except (OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise InvalidInput(messages.Reason.WRONG_TYPE, f"the document can't be written as JSON: {error}") from error
+        given = dict(item)
+        kind = kind_of(given.pop("kind", None), Kind.NEWS)
+        value = encode(given)
         return _Checked(messages.decode(value, (), timestamp_ms, kind, self._policy), value)
 
     def _connected(self) -> KafkaProducer:

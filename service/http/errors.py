@@ -14,13 +14,14 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from domain.errors import GroundswellError, InvalidInput, PermanentError, TemporaryError
+from stream.fields import BAD_KIND
 from stream.messages import Reason
 from stream.publish import Refusal, Refused
 
 _log = logging.getLogger(__name__)
 
 _FIELDS = {
-    "bad_kind": "kind",
+    BAD_KIND: "kind",
     Reason.NO_TEXT: "text",
     Reason.BAD_DATE: "published_at",
     Reason.DATE_AHEAD: "published_at",

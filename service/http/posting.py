@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from datetime import datetime
 from typing import Annotated, NoReturn
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
@@ -16,6 +19,8 @@ from service.http.errors import PROBLEMS, Problem, TooLarge
 from service.http.parts import GivenParts
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
+
+_MOST_DIGITS = sys.int_info.default_max_str_digits
 
 
 class AcceptedDocument(BaseModel):
@@ -107,7 +112,7 @@ async def post_documents(parts: GivenParts, body: Annotated[bytes, Depends(_boun
 
 def _items(body: bytes, limit: int) -> list[object]:
     try:
-        content = json.loads(body, parse_constant=_refuse_constant)
+        content = json.loads(body, parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
     except ValueError as error:
         raise InvalidInput("not_json", f"the body must be JSON in UTF-8: {error}") from error
     except RecursionError as error:
@@ -122,3 +127,13 @@ def _items(body: bytes, limit: int) -> list[object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _float(text: str) -> object:
+    # What is beyond Python's numbers is passed on as it stands, so that the same check as on Kafka names its field.
+    number = float(text)
+    return number if math.isfinite(number) else msgspec.Raw(text.encode())
+
+
+def _int(text: str) -> object:
+    return int(text) if len(text) <= _MOST_DIGITS else msgspec.Raw(text.encode())

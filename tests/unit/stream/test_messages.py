@@ -65,7 +65,7 @@ def test_every_field_arrives() -> None:
 
 
 def test_without_a_date_the_records_own_timestamp_counts() -> None:
-    assert read().published_at == read().received_at == RECEIVED
+    assert read().published_at == read(published_at=" ").published_at == read().received_at == RECEIVED
 
 
 def test_a_record_without_a_timestamp_is_received_when_it_was_published() -> None:

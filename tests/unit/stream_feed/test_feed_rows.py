@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -159,6 +160,9 @@ def test_a_row_s_own_kind_goes_before_the_feed_s() -> None:
         ({"text": "x" * 100_000, "published_at": DATE}, "field_too_long"),
         ({"text": "x", "published_at": DATE, "kind": "tweet"}, "bad_kind"),
         ({"text": "x", "published_at": "2026-01-01T00:05:01Z"}, "date_ahead"),
+        ({"text": "x", "published_at": math.inf}, "bad_date"),
+        ({"text": "x", "title": math.inf, "published_at": DATE}, "wrong_type"),
+        ({"text": b"eA==", "published_at": DATE}, "wrong_type"),
     ],
 )
 def test_what_the_classify_stage_would_refuse_is_refused_before_it_is_sent(row: dict[str, Any], reason: str) -> None:
