@@ -55,7 +55,7 @@ def export(folder: Path, calibration: Sequence[str], *, int8: bool = True) -> Mo
 
 def _converted(openvino: Any, folder: Path, settings: ModelSettings) -> Any:
     """The network as an OpenVINO model with dynamic shapes, its inputs and outputs named."""
-    network = _Probabilities(load_network(folder, settings.tasks)).eval()
+    network = _Probabilities(load_network(folder, settings)).eval()
     example = {
         "input_ids": torch.ones((2, 8), dtype=torch.int64),
         "attention_mask": torch.ones((2, 8), dtype=torch.int64),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,24 @@ SETTINGS_FILE = "groundswell.json"
 TOKENIZER_FILE = "tokenizer.json"
 OPENVINO_FILES = ("openvino/model.xml", "openvino/model.bin")
 TORCH_FILES = ("config.json", "model.safetensors", "heads.safetensors")
+
+
+class Kind(StrEnum):
+    """What a task asks."""
+
+    SINGLE = "single"
+    """One label of a text; the labels' probabilities sum to 1."""
+    MULTI = "multi"
+    """Any number of labels of a text; each has a probability of its own."""
+    ENTITY = "entity"
+    """One label of each name that is mentioned in a text."""
+
+
+class Pooling(StrEnum):
+    """How a text's tokens become one vector."""
+
+    MEAN = "mean"
+    CLS = "cls"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +50,11 @@ class ModelSettings:
     """The version of `models.normalise` that it was trained with."""
     window_tokens: int
     """The most tokens in one pass, with the two special ones; a longer text is read in several."""
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    """Task → what it asks; SINGLE for tasks that are not named."""
+    pooling: Pooling = Pooling.MEAN
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    """Task → what its logits are divided by (Guo et al. 2017, temperature scaling); 1 for tasks that are not named."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Hex BLAKE2b-128 of each file that shapes a score, by its path in the folder; written by `seal`."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -39,7 +63,13 @@ class ModelSettings:
     @property
     def ref(self) -> ModelRef:
         """Name and version. The version is a hash of all that shapes a score, the same whichever backend runs it."""
-        shaping = {key: value for key, value in asdict(self).items() if key not in ("name", "training")}
+        # What is at its default is left out, so that a setting that is added later changes no model's version.
+        defaults = asdict(ModelSettings(name="", tasks={}, languages=(), normaliser="", window_tokens=0))
+        shaping = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("name", "training") and value != defaults[key]
+        }
         text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))
         return ModelRef(name=self.name, version=hashlib.blake2b(text.encode(), digest_size=8).hexdigest())
 
@@ -57,6 +87,8 @@ def read_settings(folder: Path) -> ModelSettings:
         raw = json.loads(path.read_text(encoding="utf-8"))
         raw["tasks"] = {task: tuple(labels) for task, labels in raw["tasks"].items()}
         raw["languages"] = tuple(raw["languages"])
+        raw["kinds"] = {task: Kind(kind) for task, kind in raw.get("kinds", {}).items()}
+        raw["pooling"] = Pooling(raw.get("pooling", Pooling.MEAN))
         return ModelSettings(**raw)
     except OSError as error:
         raise PermanentError(f"{folder} is no model folder (no {SETTINGS_FILE}: {error.strerror})") from error

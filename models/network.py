@@ -1,4 +1,4 @@
-"""The network in torch: one encoder, mean pooling, a linear head per task. Training, export and GPU serving only."""
+"""The network in torch: one encoder, pooling, a linear head per task. Training, export and GPU serving only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers import AutoModel
 from transformers.utils import logging
 
+from models.folder import Kind, ModelSettings, Pooling
+
 HEADS_FILE = "heads.safetensors"
 DROPOUT = 0.1
 
@@ -20,31 +22,71 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 
-class MultiTaskNetwork(nn.Module):
-    """Token ids and mask, both int64 of shape (texts, tokens), to logits (texts, labels) by task."""
+class EntityHead(nn.Module):
+    """Logits of a marked span: of its tokens' mean beside the text's mean. Since both maps are linear they are applied
+    token by token, and the mean over any span's rows of the result is that span's logits: one pass answers for every
+    span of a text, and none has to be known before."""
 
-    def __init__(self, encoder: Any, hidden_size: int, tasks: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, hidden_size: int, labels: int) -> None:
+        super().__init__()
+        self.token = nn.Linear(hidden_size, labels)
+        self.text = nn.Linear(hidden_size, labels, bias=False)
+
+    def forward(self, hidden: Tensor, pooled: Tensor) -> Tensor:
+        """(texts, tokens, hidden) and (texts, hidden) to (texts, tokens, labels)."""
+        logits: Tensor = self.token(hidden) + self.text(pooled).unsqueeze(1)
+        return logits
+
+
+class MultiTaskNetwork(nn.Module):
+    """Token ids and mask, both int64 of shape (texts, tokens), to logits by task: (texts, labels), and for a task of
+    kind ENTITY (texts, tokens, labels), of which the mean over a span's tokens is the span's."""
+
+    def __init__(
+        self, encoder: Any, tasks: Mapping[str, Sequence[str]], *, kinds: Mapping[str, Kind], pooling: Pooling
+    ) -> None:
         super().__init__()
         self.encoder: Any = encoder
         self.dropout = nn.Dropout(DROPOUT)
-        self.heads = nn.ModuleDict({task: nn.Linear(hidden_size, len(labels)) for task, labels in tasks.items()})
+        self._pooling = pooling
+        size = encoder.config.hidden_size
+        self.heads = nn.ModuleDict(
+            {
+                task: EntityHead(size, len(labels)) if kinds.get(task) is Kind.ENTITY else nn.Linear(size, len(labels))
+                for task, labels in tasks.items()
+            }
+        )
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        pooled = self.dropout(self._pool(hidden, attention_mask))
+        return {
+            task: head(self.dropout(hidden), pooled) if isinstance(head, EntityHead) else head(pooled)
+            for task, head in self.heads.items()
+        }
+
+    def _pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        if self._pooling is Pooling.CLS:
+            return hidden[:, 0]
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        pooled = self.dropout((hidden * mask).sum(1) / mask.sum(1))
-        return {task: head(pooled) for task, head in self.heads.items()}
+        return (hidden * mask).sum(1) / mask.sum(1)
 
 
-def from_encoder(folder: Path, tasks: Mapping[str, Sequence[str]]) -> MultiTaskNetwork:
+def from_encoder(
+    folder: Path,
+    tasks: Mapping[str, Sequence[str]],
+    *,
+    kinds: Mapping[str, Kind] | None = None,
+    pooling: Pooling = Pooling.MEAN,
+) -> MultiTaskNetwork:
     """The pretrained encoder in a Hugging Face folder, in full precision, with new heads."""
     encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False, local_files_only=True)
-    return MultiTaskNetwork(encoder, encoder.config.hidden_size, tasks)
+    return MultiTaskNetwork(encoder, tasks, kinds=kinds or {}, pooling=pooling)
 
 
-def load_network(folder: Path, tasks: Mapping[str, Sequence[str]]) -> MultiTaskNetwork:
+def load_network(folder: Path, settings: ModelSettings) -> MultiTaskNetwork:
     """A network that `save_network` wrote, in full precision and in evaluation mode."""
-    network = from_encoder(folder, tasks)
+    network = from_encoder(folder, settings.tasks, kinds=settings.kinds, pooling=settings.pooling)
     network.heads.load_state_dict(load_file(folder / HEADS_FILE))
     return network.eval()
 

@@ -25,7 +25,7 @@ class TorchBackend:
             raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
         self.token_budget = 16_384 if self._gpu else 512
         try:
-            network = load_network(folder, settings.tasks)
+            network = load_network(folder, settings)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise PermanentError(f"torch cannot load the weights in {folder}; restore the folder") from error
         self._network = network.to(device, dtype=torch.bfloat16 if self._gpu else torch.float32)
