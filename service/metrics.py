@@ -98,7 +98,7 @@ GAUGES: Mapping[str, GaugeSpec] = {
         labels=("stage",),
     ),
     "lag_messages": GaugeSpec(
-        help="Messages between what a stage has finished and the end of the partition.",
+        help="Messages between what a stage has committed and the end of the partition.",
         merge="livemostrecent",
         labels=("stage", "topic", "partition"),
     ),

@@ -15,6 +15,7 @@ from service import log, wiring
 from service.metrics import PrometheusTelemetry
 from service.sampler import sampled
 from service.settings import Settings
+from service.stage_readiness import StageReadiness
 
 _log = logging.getLogger(__name__)
 
@@ -26,19 +27,20 @@ def run_stage(settings: Settings, stage: Stage) -> int:
     from stream.runner import run
 
     telemetry = wiring.telemetry()
+    readiness = StageReadiness()
     dependencies = ("kafka",) if stage == "classify" else ("kafka", "postgres", "redis")
     make = wiring.classify_stage if stage == "classify" else wiring.record_stage
-    sample = wiring.lag_sample(settings, stage, telemetry)
-    with _logged(settings), _probed(settings, telemetry, dependencies), sampled(sample):
-        return run(make(settings, telemetry))
+    with _logged(settings), _probed(settings, telemetry, dependencies, {stage: readiness.probe}):
+        intake = make(settings, telemetry)
+        readiness.begin(intake)
+        return run(intake)
 
 
 def run_watch(settings: Settings) -> None:
     """Rules and delivery, each in a thread, until a signal. When one of them fails the other is stopped, and what it
     raised is raised here."""
     telemetry = wiring.telemetry()
-    sample = wiring.outbox_sample(settings, telemetry)
-    with _logged(settings), _probed(settings, telemetry, ("postgres", "redis")), sampled(sample):
+    with _logged(settings), _probed(settings, telemetry, ("postgres", "redis")):
         watcher, deliverer = wiring.watcher(settings, telemetry), wiring.deliverer(settings, telemetry)
         _run_together({"watcher": watcher.run, "deliverer": deliverer.run})
 
@@ -53,7 +55,8 @@ def run_api(settings: Settings) -> None:
         telemetry = wiring.telemetry()
         probes = readiness.probes(settings, telemetry.render, ("kafka", "postgres", "redis"))
         app = create_app(wiring.api_parts(settings, telemetry, probes))
-        serve(app, host=settings.http.host, port=settings.http.port)
+        with sampled(*wiring.samples(settings, telemetry)):
+            serve(app, host=settings.http.host, port=settings.http.port)
 
 
 @contextmanager
@@ -101,7 +104,12 @@ def _run_together(parts: Mapping[str, Callable[[threading.Event], None]]) -> Non
 
 
 @contextmanager
-def _probed(settings: Settings, telemetry: PrometheusTelemetry, dependencies: Sequence[str]) -> Iterator[None]:
+def _probed(
+    settings: Settings,
+    telemetry: PrometheusTelemetry,
+    dependencies: Sequence[str],
+    work: Mapping[str, Callable[[], str]] | None = None,
+) -> Iterator[None]:
     """/livez, /readyz and /metrics on the port of the settings, where there is one."""
     if not settings.metrics.port:
         yield
@@ -110,6 +118,6 @@ def _probed(settings: Settings, telemetry: PrometheusTelemetry, dependencies: Se
     from service.http.app import create_probe_app
     from service.http.serve import served
 
-    app = create_probe_app(readiness.probes(settings, telemetry.render, dependencies))
+    app = create_probe_app(readiness.probes(settings, telemetry.render, dependencies, work))
     with served(app, host=settings.metrics.host, port=settings.metrics.port):
         yield

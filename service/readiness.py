@@ -1,23 +1,33 @@
-"""Is everything there that a process depends on: what /readyz answers."""
+"""Is everything there that a process depends on, and does it do its work: what /readyz answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from domain.errors import PermanentError
 from service import wiring
 from service.http.parts import Check, Probes
 from service.settings import Settings
 
+Probe = Callable[[], str]
+"""As in service.http.parts.Check."""
 
-def probes(settings: Settings, render_metrics: Callable[[], bytes], dependencies: Sequence[str]) -> Probes:
-    """/livez, /readyz and /metrics of a process that depends on these: `kafka`, `postgres`, `redis`."""
+
+def probes(
+    settings: Settings,
+    render_metrics: Callable[[], bytes],
+    dependencies: Sequence[str],
+    work: Mapping[str, Probe] | None = None,
+) -> Probes:
+    """/livez, /readyz and /metrics of a process that depends on these: `kafka`, `postgres`, `redis`. `work`: what it
+    does itself, by name."""
     makers = {"kafka": _kafka, "postgres": _postgres, "redis": _redis}
-    checks = [Check(name=name, probe=makers[name](settings)) for name in dependencies]
+    asked = {name: makers[name](settings) for name in dependencies} | dict(work or {})
+    checks = [Check(name=name, probe=probe) for name, probe in asked.items()]
     return Probes(checks=checks, render_metrics=render_metrics)
 
 
-def _kafka(settings: Settings) -> Callable[[], str]:
+def _kafka(settings: Settings) -> Probe:
     from stream.admin import KafkaAdmin
     from stream.topics import describe_topics
 
@@ -32,7 +42,7 @@ def _kafka(settings: Settings) -> Callable[[], str]:
     return probe
 
 
-def _postgres(settings: Settings) -> Callable[[], str]:
+def _postgres(settings: Settings) -> Probe:
     from store.postgres import migrate
 
     dsn = wiring.postgres_dsn(settings)
@@ -48,7 +58,7 @@ def _postgres(settings: Settings) -> Callable[[], str]:
     return probe
 
 
-def _redis(settings: Settings) -> Callable[[], str]:
+def _redis(settings: Settings) -> Probe:
     server = wiring.redis(settings, "ready")
 
     def probe() -> str:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,7 +61,8 @@ def run_worker_stages(loaded: Loaded, *, say: Say) -> None:
             from service.http.app import create_probe_app
             from service.http.serve import served
 
-            probes = readiness.probes(settings, lambda: render_shared(folder), ("kafka", "postgres", "redis"))
+            work = {child.name: partial(_running, child) for child in children}
+            probes = readiness.probes(settings, lambda: render_shared(folder), ("kafka", "postgres", "redis"), work)
             app = create_probe_app(probes)
             stack.enter_context(served(app, host=settings.metrics.host, port=settings.metrics.port))
         Supervisor(children, say=say).run()
@@ -157,6 +159,12 @@ class _MeasuredChild(ChildProcess):
             forget_process(self._measured, self._metrics)
             self._measured = None
         return status
+
+
+def _running(child: ChildProcess) -> str:
+    if child.pid is None:
+        raise TemporaryError("it has ended and will be started again; its log says why")
+    return f"runs as process {child.pid}"
 
 
 def _patiently(action: Callable[[], T], say: Say) -> T:

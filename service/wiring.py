@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from alerts.surge import SurgeRule
     from alerts.watch import Watcher
     from service.http.parts import Parts, Probes
+    from service.sampler import Sample
     from store.postgres.alerts import PostgresAlertStore
     from store.postgres.connection import Postgres
     from store.postgres.history import PostgresHistory
@@ -227,17 +227,6 @@ def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
     )
 
 
-def lag_sample(settings: Settings, stage: str, telemetry: Telemetry) -> Callable[[], None]:
-    """Measures how far a stage lags behind."""
-    from service.sampler import sample_lag
-    from stream.admin import KafkaAdmin
-
-    admin = KafkaAdmin(kafka_connection(settings))
-    topics = tuple(source_topics(settings).values()) if stage == "classify" else (settings.kafka.scored_topic,)
-    group = _group(settings, stage)
-    return lambda: sample_lag(admin, stage=stage, group=group, topics=topics, telemetry=telemetry)
-
-
 # --- watch -----------------------------------------------------------------------------------------------------------
 
 
@@ -276,14 +265,6 @@ def delivery_policy(settings: Settings) -> DeliveryPolicy:
     from alerts.delivery import DeliveryPolicy, Schedule
 
     return DeliveryPolicy(schedule=Schedule(delays=settings.delivery.retries))
-
-
-def outbox_sample(settings: Settings, telemetry: Telemetry) -> Callable[[], None]:
-    """Measures how many notifications wait."""
-    from service.sampler import sample_outbox
-
-    sent_from = outbox(postgres(settings, "sample", pool_size=1))
-    return lambda: sample_outbox(sent_from, telemetry)
 
 
 def history_reader(database: Postgres) -> PostgresReader:
@@ -331,6 +312,22 @@ def api_parts(settings: Settings, telemetry: Telemetry, probes: Probes) -> Parts
         probes=probes,
         clock=_now,
         policy=policy,
+    )
+
+
+def samples(settings: Settings, telemetry: Telemetry) -> tuple[Sample, ...]:
+    """Measure what the servers know of the other processes: how far the stages lag behind, how many notifications
+    wait."""
+    from service.sampler import Reads, lag_sample, outbox_sample
+    from stream.admin import KafkaAdmin
+
+    stages = {
+        "classify": Reads(_group(settings, "classify"), tuple(source_topics(settings).values())),
+        "record": Reads(_group(settings, "record"), (settings.kafka.scored_topic,)),
+    }
+    return (
+        lag_sample(KafkaAdmin(kafka_connection(settings)), stages, telemetry),
+        outbox_sample(outbox(postgres(settings, "sample", pool_size=1)), telemetry),
     )
 
 

@@ -72,8 +72,6 @@ class IntakePolicy:
     tick: float = 1.0
     """After so long without a message an empty batch is passed through the steps."""
     commit_interval: float = 1.0
-    measure_interval: float = 5.0
-    """How often the lag is measured."""
     retry_first: float = 0.2
     retry_most: float = 5.0
     """Back-off of a step that failed temporarily: doubles from the first to the most."""
@@ -160,8 +158,6 @@ class Intake:
         self._reading_epoch = -1
         self._completed: dict[TopicPartition, int] = {}
         """What is to be committed."""
-        self._reached: dict[TopicPartition, int] = {}
-        """What is durable, of this assignment."""
         self._committing = asyncio.Lock()
         self._last_arrival = 0.0
         self._failed = asyncio.Event()
@@ -180,7 +176,6 @@ class Intake:
             self._collect(),
             *self._pipeline.tasks(),
             self._commit_regularly(self._app),
-            self._measure(self._app),
             self._watch(self._app),
         ):
             self._spawn(work)
@@ -205,12 +200,12 @@ class Intake:
 
     @property
     def health(self) -> Health:
-        """Where it stands now."""
+        """Where it stands now. May be asked from any thread."""
         return Health(
             phase=self._phase,
             partitions=len(self._assignment),
             in_flight=self._pipeline.in_flight,
-            blocked_by=next(iter(self._pipeline.blocked_by.values()), None),
+            blocked_by=next(iter(tuple(self._pipeline.blocked_by.values())), None),
             failed=self._failed.is_set(),
         )
 
@@ -264,7 +259,6 @@ class Intake:
             )
         self._pipeline.end_epoch()
         self._completed.clear()
-        self._reached.clear()
         self._assignment = frozenset()
         await self.stage.revoked()
 
@@ -295,7 +289,7 @@ class Intake:
 
     def _complete(self, batch: Batch) -> None:
         for place, messages in batch.by_partition().items():
-            self._completed[place] = self._reached[place] = messages[-1].offset + 1
+            self._completed[place] = messages[-1].offset + 1
         if batch.messages:
             newest = max(message.timestamp_ms for message in batch.messages)
             self._telemetry.gauge("last_record_timestamp_seconds", newest / 1000, stage=self.stage.name)
@@ -312,19 +306,6 @@ class Intake:
             if self._completed:
                 completed, self._completed = self._completed, {}
                 await app.commit_positions(completed)
-
-    async def _measure(self, app: StageApp) -> None:
-        while True:
-            await asyncio.sleep(self._policy.measure_interval)
-            try:
-                ends = await self._offsets.ends(self._assignment)
-                positions = await app.positions()
-            except TemporaryError:
-                continue
-            for place, end in ends.items():
-                lag = max(0, end - self._reached.get(place, positions.get(place, end)))
-                labels = {"topic": place.topic, "partition": str(place.partition)}
-                self._telemetry.gauge("lag_messages", lag, stage=self.stage.name, **labels)
 
     # --- watching ----------------------------------------------------------------------------------------------------
 
