@@ -18,7 +18,7 @@ from models.classifier import TextClassifier
 from models.data import Corpus, Example, read_corpus
 from models.folder import read_settings, write_settings
 from models.load import load_classifier, load_tokenizer
-from models.splits import hold_out
+from models.training.splits import hold_out
 
 CALIBRATION_BINS = 15
 KEPT = "held_out"

@@ -19,7 +19,7 @@ from models.folder import OPENVINO_FILES, ModelSettings, read_settings, seal
 from models.load import load_tokenizer
 from models.network import MultiTaskNetwork, load_network
 from models.openvino_backend import import_openvino
-from models.splits import hold_out
+from models.training.splits import hold_out
 
 CALIBRATION_TEXTS = 300
 

@@ -18,7 +18,7 @@ from models.load import load_tokenizer
 from models.network import from_encoder, save_network
 from models.normalise import VERSION as NORMALISER_VERSION
 from models.rows import tokenise
-from models.splits import hold_out
+from models.training.splits import hold_out
 
 WINDOW_TOKENS = 128
 """Little more than the texts that the model learns from: it has seen no longer ones."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from models.splits import hold_out, stories
+from models.training.splits import hold_out, stories
 
 STORY = [
     "Acme Corp cuts full-year outlook after weak demand in Europe",
