@@ -15,6 +15,7 @@ from domain.errors import TemporaryError
 from service import log, wiring
 from service.discovery import announced
 from service.embedded import Addresses, EmbeddedServers
+from service.http.listen import check_free
 from service.metrics import forget_process, render_shared
 from service.settings import COMMAND_LINE, Loaded, Settings, child_environment
 from service.supervise import ChildProcess, Supervisor
@@ -35,7 +36,10 @@ _PATIENCE = 60.0
 
 
 def run_everything(loaded: Loaded, *, say: Say) -> None:
-    """Servers, schema, topics, worker stages, watcher, API; until SIGTERM or SIGINT. What ends is started again."""
+    """Servers, schema, topics, worker stages, watcher, API; until SIGTERM or SIGINT. What ends is started again.
+
+    Raises PermanentError, with nothing started, when the API's port is taken."""
+    check_free(loaded.settings.http.host, loaded.settings.http.port, "http")
     with (
         ready_servers(loaded, say=say) as (ready, servers),
         tempfile.TemporaryDirectory(prefix="groundswell-") as folder,

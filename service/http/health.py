@@ -27,7 +27,7 @@ class DependencyView(BaseModel):
 
     name: str = Field(examples=["postgres"])
     ready: bool
-    detail: str = Field(examples=["PostgreSQL 18.4, schema current"])
+    detail: str = Field(examples=["schema 0001"])
 
 
 class Ready(BaseModel):
@@ -37,12 +37,14 @@ class Ready(BaseModel):
     dependencies: list[DependencyView]
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Alive")
 async def livez() -> Alive:
     """Always 200 while the process can answer at all: restart it when it does not."""
     return Alive()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Ready", responses={503: {"model": Ready, "description": "Something is not."}})
 async def readyz(probes: GivenProbes) -> JSONResponse:
     """Each dependency, asked just now: 200 when all are ready, else 503."""
@@ -52,6 +54,7 @@ async def readyz(probes: GivenProbes) -> JSONResponse:
     return JSONResponse(content.model_dump(mode="json"), status_code=200 if ready else 503)
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", summary="Metrics", response_class=Response)
 def metrics(probes: GivenProbes) -> Response:
     """Prometheus's text format."""

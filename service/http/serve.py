@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,28 +10,27 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from domain.errors import PermanentError
+from service.http.listen import listen
 
 _log = logging.getLogger(__name__)
 
 _MOST_REQUESTS = 200
 """At once; more are answered 503."""
-_BACKLOG = 1024
 
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
     """Answer requests until SIGTERM or SIGINT; what is under way is finished. Raises PermanentError when the address
-    can't be had."""
-    listener = _listen(host, port)
-    with listener:
+    (of the settings `http`) can't be had."""
+    with listen(host, port, "http") as listener:
         _log.info("The API answers on http://%s:%d", host, port)
         uvicorn.Server(_config(app)).run(sockets=[listener])
 
 
 @contextmanager
 def served(app: FastAPI, *, host: str, port: int) -> Iterator[None]:
-    """Answer requests in a thread of its own until the end of the block."""
-    listener = _listen(host, port)
+    """Answer requests in a thread of its own until the end of the block. Raises PermanentError when the address (of the
+    settings `metrics`) can't be had."""
+    listener = listen(host, port, "metrics")
     server = uvicorn.Server(_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="probes", daemon=True)
     thread.start()
@@ -53,17 +51,3 @@ def _config(app: FastAPI) -> uvicorn.Config:
         limit_concurrency=_MOST_REQUESTS,
         timeout_graceful_shutdown=10,
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise PermanentError(f"can't listen on {host}:{port}: {error.strerror or error}") from error
-    listener.set_inheritable(False)
-    return listener

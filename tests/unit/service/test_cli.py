@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -195,3 +196,24 @@ def test_classify_reads_texts_from_the_command_line_and_from_standard_input(monk
     assert "caf\N{REPLACEMENT CHARACTER}" in odd.output
     as_json = CliRunner().invoke(app, ["classify", "--json", "bad #negative"])
     assert yaml.safe_load(as_json.output)["tasks"]["sentiment"]["negative"] == 0.9
+
+
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_a_port_that_is_taken_is_said_in_one_line_before_anything_is_started(command: str, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = groundswell(
+            command,
+            GROUNDSWELL_HTTP_PORT=str(port),
+            GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+            GROUNDSWELL_POSTGRES_DSN="postgresql://127.0.0.1:1/groundswell",
+            GROUNDSWELL_REDIS_URL="redis://127.0.0.1:1",
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"groundswell: http.port {port} is taken on 127.0.0.1: end the process that listens there, or set another "
+        "http.port (GROUNDSWELL_HTTP_PORT)\n"
+    )
+    assert not (tmp_path / "data").exists()

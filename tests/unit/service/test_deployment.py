@@ -81,7 +81,8 @@ def test_the_api_page_names_every_route() -> None:
         for route in router.routes:
             assert isinstance(route, APIRoute)
             path = route.path.replace(":path", "")
-            assert all(f"`{method} {path}`" in text for method in route.methods)
+            if route.include_in_schema:
+                assert all(f"`{method} {path}`" in text for method in route.methods)
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

@@ -36,6 +36,19 @@ def test_probes_are_answered_while_the_block_runs_and_not_after(port: int) -> No
     assert not is_alive(port)
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_a_probe_may_ask_for_the_head_alone(port: int, path: str) -> None:
+    with served(create_probe_app(PROBES), host="127.0.0.1", port=port):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="HEAD")
+        with (
+            urllib.request.urlopen(request, timeout=10) as head,
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as whole,
+        ):
+            assert (head.status, head.read()) == (200, b"")
+            assert head.headers["content-type"] == whole.headers["content-type"]
+            assert head.headers["content-length"] == str(len(whole.read()))
+
+
 def test_a_container_is_healthy_when_a_process_of_it_answers_on_one_of_the_ports(port: int) -> None:
     command = [sys.executable, "-m", "service.http.alive", "1", str(port)]
     folder = Path(__file__).parents[3]
@@ -48,10 +61,15 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(port: int) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()
-        with pytest.raises(PermanentError, match=rf"can't listen on 127\.0\.0\.1:{port}: Address already in use"):
+        with pytest.raises(PermanentError, match=rf"http\.port {port} is taken .*GROUNDSWELL_HTTP_PORT"):
             serve(create_probe_app(PROBES), host="127.0.0.1", port=port)
+        with (
+            pytest.raises(PermanentError, match=rf"metrics\.port {port} is taken .*GROUNDSWELL_METRICS_PORT"),
+            served(create_probe_app(PROBES), host="127.0.0.1", port=port),
+        ):
+            pytest.fail("it was had")
 
 
 def test_an_address_of_another_machine_is_an_error_that_says_so(port: int) -> None:
-    with pytest.raises(PermanentError, match="can't listen on"):
+    with pytest.raises(PermanentError, match=r"can't listen on http\.host 203\.0\.113\.1"):
         serve(create_probe_app(PROBES), host="203.0.113.1", port=port)
