@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from service.discovery import announced
 from service.embedded import Addresses, EmbeddedServers
 from service.http.listen import check_free
 from service.metrics import forget_process, render_shared
+from service.scratch import scratch_folder
 from service.settings import COMMAND_LINE, Loaded, Settings, child_environment
 from service.supervise import ChildProcess, Supervisor
 
@@ -42,9 +42,9 @@ def run_everything(loaded: Loaded, *, say: Say) -> None:
     check_free(loaded.settings.http.host, loaded.settings.http.port, "http")
     with (
         ready_servers(loaded, say=say) as (ready, servers),
-        tempfile.TemporaryDirectory(prefix="groundswell-") as folder,
+        scratch_folder() as metrics,
     ):
-        children = [child(name, command, ready, Path(folder)) for name, command in PROCESSES.items()]
+        children = [child(name, command, ready, metrics) for name, command in PROCESSES.items()]
         http = ready.settings.http
         say(f"Everything is started; the API is at http://{http.host}:{http.port}/docs. Ctrl-C ends it.")
         if servers is not None and loaded.origins.get("data_dir") == COMMAND_LINE:
@@ -58,15 +58,15 @@ def run_worker_stages(loaded: Loaded, *, say: Say) -> None:
     settings = loaded.settings
     log.set_up(settings.log.level, settings.log.format)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundswell-")))
-        children = [child(stage, ("worker", "--stage", stage), loaded, folder) for stage in ("classify", "record")]
+        metrics = stack.enter_context(scratch_folder())
+        children = [child(stage, ("worker", "--stage", stage), loaded, metrics) for stage in ("classify", "record")]
         if settings.metrics.port:
             from service import readiness
             from service.http.app import create_probe_app
             from service.http.serve import served
 
             work = {child.name: partial(_running, child) for child in children}
-            probes = readiness.probes(settings, lambda: render_shared(folder), ("kafka", "postgres", "redis"), work)
+            probes = readiness.probes(settings, lambda: render_shared(metrics), ("kafka", "postgres", "redis"), work)
             app = create_probe_app(probes)
             stack.enter_context(served(app, host=settings.metrics.host, port=settings.metrics.port))
         Supervisor(children, say=say).run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from service.demo.compose_sample import SAMPLE
 from service.demo.play import Play
 from service.demo.receiver import LocalReceiver
 from service.embedded import KafkaUnavailable, MemoryKafka, reset
+from service.scratch import scratch_folder
 from service.sections import default_data_dir
 from service.settings import Loaded, load
 from service.supervise import Supervisor
@@ -59,7 +59,7 @@ def _everything(folder: Path, console: Console) -> Iterator[Play]:
 
     with ExitStack() as stack:
         receiver = stack.enter_context(LocalReceiver())
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundswell-demo-")))
+        scratch = stack.enter_context(scratch_folder())
         loaded = _settings(folder, scratch, receiver)
         try:
             ready, servers = stack.enter_context(up.ready_servers(loaded, say=say))

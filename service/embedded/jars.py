@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import platformdirs
 from jgo.maven import MavenContext, PythonResolver
 
 from service.embedded.errors import KafkaUnavailable
+from service.scratch import scratch_folder
 
 KAFKA_VERSION = "4.1.1"
 KAFKA_TITLE = f"Apache Kafka {KAFKA_VERSION}"
@@ -65,9 +65,9 @@ def fetch(cache: Path, jars: Sequence[Jar], *, repository: str | None = None) ->
     cache.mkdir(parents=True, exist_ok=True)
     remaining = deque(jars)
     errors: list[Exception] = []
-    with tempfile.TemporaryDirectory(prefix="groundswell-jars-") as scratch:
+    with scratch_folder() as scratch:
         remote = None if repository is None else {"mirror": repository.rstrip("/")}
-        context = MavenContext(resolver=PythonResolver(), repo_cache=Path(scratch), local_repos=[], remote_repos=remote)
+        context = MavenContext(resolver=PythonResolver(), repo_cache=scratch, local_repos=[], remote_repos=remote)
 
         def work() -> None:
             while remaining and not errors:
