@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -76,11 +76,20 @@ class Classification:
     model: ModelRef
     input_hash: str
     """Hex BLAKE2b-128 of the normalised text that the model read."""
+    entities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Symbol → probabilities of its sentiment's labels, for those of the symbols asked about that the text names;
+    empty when the model has no task for entities."""
 
     @cached_property
     def sentiment(self) -> Sentiment:
-        """The sentiment task. Raises KeyError when the model has none."""
-        return Sentiment(**self.tasks[SENTIMENT])
+        """The sentiment task; a label that the model doesn't know has probability 0. Raises KeyError when the model
+        has no such task."""
+        return _sentiment(self.tasks[SENTIMENT])
+
+    def sentiment_of(self, symbol: str) -> Sentiment:
+        """What is said of `symbol` where the text names it, else the document's sentiment."""
+        scores = self.entities.get(symbol)
+        return self.sentiment if scores is None else _sentiment(scores)
 
     @cached_property
     def topic(self) -> str:
@@ -88,6 +97,10 @@ class Classification:
         topics = self.tasks[TOPIC]
         best = max(topics.values())
         return min(name for name, probability in topics.items() if probability == best)
+
+
+def _sentiment(scores: Mapping[str, float]) -> Sentiment:
+    return Sentiment(**{label.value: scores.get(label.value, 0.0) for label in Label})
 
 
 class Unscored(StrEnum):

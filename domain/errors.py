@@ -36,3 +36,7 @@ class Conflict(TemporaryError):
 
 class WindowsNotWhole(TemporaryError):
     """The windows in Redis are empty or being rebuilt: wait until they are whole."""
+
+
+class Overloaded(TemporaryError):
+    """A bounded queue is full, and what was asked for was not begun: ask again after `delay` seconds."""

@@ -6,7 +6,7 @@ PermanentError when a person must act. Blocking methods are called from a worker
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +22,10 @@ from domain.watermark import MarkState
 from domain.window import Buckets, Changes, Counts, WindowStats
 
 # --- models/ ---------------------------------------------------------------------------------------------------------
+
+
+Names = Mapping[str, Sequence[str]]
+"""Symbol → the names by which a text may speak of it."""
 
 
 class Prepared(Protocol):
@@ -41,16 +45,19 @@ class Classifier(Protocol):
         """Primary language subtags that the model declares (`en`)."""
         ...
 
-    def prepare(self, texts: Sequence[str]) -> Prepared:
-        """Everything that can be done before the model is free; cheap beside `infer`, may run beside it."""
+    def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> Prepared:
+        """Everything that can be done before the model is free; cheap beside `infer`, may run beside it.
+
+        `names` says for each text whom to look for (`Classification.entities`); a model without a task for entities
+        looks for nobody."""
         ...
 
     def infer(self, prepared: Prepared) -> list[Classification]:
         """Run the model: one classification per text, in order. A long text is scored whole: in chunks, averaged."""
         ...
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """`infer(prepare(texts))`."""
+    def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
+        """`infer(prepare(texts, names))`."""
         ...
 
 

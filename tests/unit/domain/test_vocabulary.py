@@ -129,3 +129,18 @@ def test_a_webhook_id_depends_on_rule_subject_start_and_transition_only() -> Non
         webhook_id(alert(), Transition.RESOLVED),
     }
     assert len(others | {first}) == 5
+
+
+def test_the_sentiment_of_a_symbol_is_the_documents_where_the_text_does_not_name_it() -> None:
+    good, bad = ({"negative": bad, "neutral": 0.1, "positive": 0.9 - bad} for bad in (0.0, 0.9))
+    model = ModelRef(name="m", version="1")
+    answer = Classification(tasks={"sentiment": good}, model=model, input_hash="", entities={"NGB": bad})
+    assert answer.sentiment_of("NGB").label is Label.NEGATIVE
+    assert answer.sentiment_of("AAPL") == answer.sentiment
+    assert Classification(tasks={"sentiment": good}, model=model, input_hash="").sentiment_of("NGB") == answer.sentiment
+
+
+def test_a_sentiment_that_a_model_does_not_know_has_no_probability() -> None:
+    model = ModelRef(name="m", version="1")
+    answer = Classification(tasks={"sentiment": {"positive": 0.3, "negative": 0.7}}, model=model, input_hash="")
+    assert answer.sentiment == Sentiment(negative=0.7, neutral=0.0, positive=0.3)
