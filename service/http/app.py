@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service.http import errors, health, posting, reading
 from service.http.measure import Measured
@@ -19,12 +20,14 @@ that name the parameter or field.
 
 def create_app(parts: Parts) -> FastAPI:
     """The API over these parts. It keeps no state of its own and holds no secret."""
-    app = FastAPI(
+    # Its page comes with its scripts: nobody else is asked for them, and told who reads it.
+    app = FastAPIOffline(
         title="Groundswell",
         version="1",
         summary="Streaming sentiment of financial news and comments.",
         description=_DESCRIPTION,
         redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.parts = parts
     app.state.probes = parts.probes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -423,6 +424,21 @@ async def test_what_is_not_there_says_where_to_look(client: httpx.AsyncClient) -
     assert "/docs" in answer.json()["detail"]
     wrong_method = await client.delete("/v1/alerts")
     assert (wrong_method.status_code, wrong_method.json()["status"]) == (405, 405)
+
+
+async def test_the_page_that_shows_the_api_needs_nobody_else(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    assert "://" not in page
+    assert '"validatorUrl": null' in page
+    addresses = re.findall(r"""(?:src|href|url)(?:=|: )['"]([^'"]+)['"]""", page)
+    assert {address.rpartition("/")[2] for address in addresses} == {
+        "favicon.png", "openapi.json", "swagger-ui-bundle.js", "swagger-ui.css",
+    }  # fmt: skip
+    for address in addresses:
+        answer = await client.get(address)
+        assert (answer.status_code, bool(answer.content)) == (200, True)
+        if address.endswith(".css"):
+            assert set(re.findall(r"url\(['\"]?(\w+:)", answer.text)) == {"data:"}
 
 
 async def test_the_api_describes_itself_with_examples(client: httpx.AsyncClient) -> None:
