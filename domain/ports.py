@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from domain.alert import Alert, AlertChange, AlertStatus, Claimed, Delivery, EvidenceDocument, PublisherCount
 from domain.classification import Classification, Label, ModelRef, ScoredDocument
 from domain.log import Partition, RecordBatch
+from domain.registry import Promotion, RegisteredModel, TakeUp
 from domain.subject import Subject, SubjectKind
 from domain.timeline import Minute
 from domain.watermark import MarkState
@@ -269,6 +270,47 @@ class Outbox(Protocol):
 
     def waiting(self) -> int:
         """How many notifications are neither delivered nor given up."""
+        ...
+
+
+class ModelRegistry(Protocol):
+    """Which models there are, and which of them is in force. Blocking, thread-safe."""
+
+    def register(self, ref: ModelRef, *, location: str, figures: Mapping[str, Any]) -> RegisteredModel:
+        """Make a model known; of one that is known already the location and the figures are replaced."""
+        ...
+
+    def models(self) -> Sequence[RegisteredModel]:
+        """All there are, the newest registration first."""
+        ...
+
+    def promoted(self) -> Sequence[RegisteredModel]:
+        """The models of the promotions that are not undone, the newest first: the first one is in force, each other
+        one is what a rollback of those before it leads to. Empty: none is promoted, and the settings decide."""
+        ...
+
+    def promote(
+        self, ref: ModelRef, *, replaces: ModelRef | None, by: str, reason: str, forced: bool = False
+    ) -> Promotion:
+        """Put a registered model in force. Raises Conflict, changing nothing, when what it replaces is not what the
+        caller took to be in force; InvalidInput (`model_unknown`) when it isn't registered."""
+        ...
+
+    def rollback(self, *, replaces: ModelRef | None, by: str, reason: str) -> Promotion:
+        """Undo the newest promotion that isn't undone. Raises Conflict like `promote`, and InvalidInput
+        (`nothing_promoted`) when there is none."""
+        ...
+
+    def promotions(self, limit: int = 20) -> Sequence[Promotion]:
+        """Promotions and rollbacks, the newest first."""
+        ...
+
+    def report(self, model: ModelRef, *, worker: str, error: str | None) -> None:
+        """Say what came of it when a worker was to take a model up."""
+        ...
+
+    def take_ups(self, limit: int = 100) -> Sequence[TakeUp]:
+        """What workers reported, the newest first."""
         ...
 
 
