@@ -1,0 +1,77 @@
+"""Reads `train.yml`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from domain.errors import InvalidInput
+from models.training.config import Config
+from models.training.strict import bad_option, read
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def read_config(ref: str | Path, changes: Sequence[str] = ()) -> Config:
+    """The configuration in the file `ref`, or the recipe of that name that ships with the project, with `changes`
+    over it: `optimiser.learning_rate=5e-5`, `data.0.weight=2`, their values YAML.
+
+    Raises InvalidInput, naming the file or the option, when it cannot be read or is wrong.
+    """
+    return config_from(read_tree(ref), changes)
+
+
+def config_from(tree: Mapping[str, Any], changes: Sequence[str] = ()) -> Config:
+    """The configuration that plain values (of YAML or JSON) say; otherwise as `read_config`."""
+    changed = copy.deepcopy(dict(tree))
+    for change in changes:
+        key, sign, value = change.partition("=")
+        if not sign:
+            raise bad_option(change, "a change is written key=value")
+        try:
+            _set(changed, key.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise bad_option(key, f"{value!r} is no YAML value") from error
+    return read(Config, changed)
+
+
+def read_tree(ref: str | Path) -> dict[str, Any]:
+    """What a file or a shipped recipe says, unchecked. Raises InvalidInput when there is none or it is no YAML."""
+    path = _find(ref)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput("training_config", f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise InvalidInput("training_config", f"{path} must hold a mapping of options")
+    return tree
+
+
+def _find(ref: str | Path) -> Path:
+    path = Path(ref)
+    if path.is_file():
+        return path
+    recipe = RECIPES / f"{ref}.yml"
+    if len(path.parts) == 1 and recipe.is_file():
+        return recipe
+    shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yml")))
+    raise InvalidInput("training_config", f"there is no file {ref}, nor a shipped recipe of that name ({shipped})")
+
+
+def _set(tree: dict[str, Any], key: str, value: object) -> None:
+    *path, last = key.split(".")
+    node: Any = tree
+    try:
+        for part in path:
+            # A section that was not written is made; whether there is such an option is checked with the rest.
+            node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+        if isinstance(node, list):
+            node[int(last)] = value
+        else:
+            node[last] = value
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise bad_option(key, "there is no such place in the configuration") from error

@@ -1,0 +1,242 @@
+"""Reads labelled files: JSON lines or CSV, one text a row. Errors name file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from domain.errors import InvalidInput
+from models.folder import Kind
+from models.normalise import normalise
+from models.training.strict import close
+
+LabelMap = Mapping[str, str | Mapping[str, float] | None]
+"""Label in a file → label of the task, None to leave the row out, or shares of several labels."""
+
+
+class LeftOut(StrEnum):
+    """Why a row is not used."""
+
+    MAPPED_TO_NULL = "mapped_to_null"
+    NAME_NOT_FOUND = "name_not_found"
+    """The text does not mention the name that the label is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One labelled text, as a file has it."""
+
+    text: str
+    """Normalised; never empty."""
+    shares: Mapping[str, float]
+    """Label → its share: 1 for the row's one label; 1 for each of a multi-label row's (maybe none); several that
+    sum to 1 where the map says so. Empty where no label was asked for."""
+    source: str
+    file: Path
+    line: int
+    """From 1; of a CSV row the line on which it ends."""
+    entity: str | None = None
+    """The name that the label is about, normalised."""
+    start: int = 0
+    end: int = 0
+    """Where the name is in the text, in characters; 0 and 0 without one."""
+
+    @property
+    def label(self) -> str:
+        """The label with the largest share, the first among equals; "" where there is none."""
+        return max(self.shares, key=lambda label: self.shares[label], default="")
+
+
+def read_file(
+    path: Path,
+    *,
+    source: str | None = None,
+    text: str = "text",
+    label: str | None = "label",
+    entity: str | None = None,
+    labels: Sequence[str] | None = None,
+    kind: Kind = Kind.SINGLE,
+    label_map: LabelMap | None = None,
+    separator: str = ";",
+    left_out: Counter[LeftOut] | None = None,
+) -> list[Row]:
+    """The rows of a file, in order. `text`, `label` and `entity` are its columns (`label` None: texts only); `labels`
+    those of the task (None: whatever the file has); `separator` parts several labels in one cell of a CSV file.
+    `source` names the rows (default: the file's name). Rows that are not used are counted in `left_out`.
+
+    Raises InvalidInput, naming file and line, for a file that can't be read, a line that is no row, a column that
+    isn't there, an unknown label, a text that is empty once normalised, or a file without rows.
+    """
+    reader = _Reader(
+        path=path,
+        source=source or path.stem,
+        text=text,
+        label=label,
+        entity=entity,
+        labels=labels,
+        kind=kind,
+        label_map=label_map or {},
+        separator=separator,
+    )
+    rows: list[Row] = []
+    lines = 0
+    for line, cells in _lines(path, [name for name in (text, label, entity) if name is not None]):
+        lines += 1
+        row = reader.row(line, cells)
+        if isinstance(row, Row):
+            rows.append(row)
+        elif left_out is not None:
+            left_out[row] += 1
+    if not lines:
+        raise InvalidInput("training_data", f"{path} has no rows")
+    return rows
+
+
+def find_name(text: str, name: str) -> int:
+    """Where `name` first stands in `text`, whatever the case, as a word of its own if it does anywhere; −1: nowhere."""
+    folded, sought = _folded(text), _folded(name)
+    first = start = folded.find(sought)
+    while start >= 0:
+        end = start + len(sought)
+        if not (folded[start - 1 : start].isalnum() or folded[end : end + 1].isalnum()):
+            return start
+        start = folded.find(sought, start + 1)
+    return first
+
+
+def bad_row(path: Path, line: int, what: str) -> InvalidInput:
+    """The error for one line of a file."""
+    return InvalidInput("training_data", f"{path}:{line}: {what}")
+
+
+def _folded(text: str) -> str:
+    """Lower case, of the same length: some capitals have two small letters."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+
+
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, object]]]:
+    """Line number and cells of each row; every one of `columns` is there."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidInput("training_data", f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise bad_row(path, line, "not UTF-8") from error
+    rows = _csv_lines(path, content, columns) if path.suffix.lower() in (".csv", ".tsv") else _json_lines(path, content)
+    for line, cells in rows:
+        for column in columns:
+            if column not in cells:
+                raise bad_row(
+                    path, line, f"there is no column {column!r}; {close(column, [str(key) for key in cells])}"
+                )
+        yield line, cells
+
+
+def _json_lines(path: Path, content: str) -> Iterator[tuple[int, dict[str, object]]]:
+    # Not splitlines: texts hold line separators (U+2028, U+0085) that end no row.
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+        except ValueError as error:
+            raise bad_row(path, number, f"not a JSON object ({error})") from error
+        if not isinstance(cells, dict):
+            raise bad_row(path, number, f"not a JSON object, but {line.strip()[:40]!r}")
+        yield number, cells
+
+
+def _csv_lines(path: Path, content: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, object]]]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        for column in columns:
+            if header and column not in header:
+                raise bad_row(path, 1, f"there is no column {column!r}; {close(column, header)}")
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise bad_row(path, reader.line_num, f"{len(cells)} cells where the header names {len(header)} columns")
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise bad_row(path, reader.line_num, f"not CSV ({error})") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """The arguments of `read_file`."""
+
+    path: Path
+    source: str
+    text: str
+    label: str | None
+    entity: str | None
+    labels: Sequence[str] | None
+    kind: Kind
+    label_map: LabelMap
+    separator: str
+
+    def row(self, line: int, cells: Mapping[str, object]) -> Row | LeftOut:
+        text = self._normalised(line, self.text, cells)
+        shares = {} if self.label is None else self._shares(line, cells[self.label])
+        if shares is None:
+            return LeftOut.MAPPED_TO_NULL
+        name, start = None, 0
+        if self.entity is not None:
+            name = self._normalised(line, self.entity, cells)
+            start = find_name(text, name)
+            if start < 0:
+                return LeftOut.NAME_NOT_FOUND
+        return Row(
+            text=text,
+            shares=shares,
+            source=self.source,
+            file=self.path,
+            line=line,
+            entity=name,
+            start=start,
+            end=start + len(name or ""),
+        )
+
+    def _normalised(self, line: int, column: str, cells: Mapping[str, object]) -> str:
+        cell = cells[column]
+        if not isinstance(cell, str):
+            raise bad_row(self.path, line, f"column {column!r} must hold a text, got {cell!r}")
+        text = normalise(cell)
+        if not text:
+            raise bad_row(self.path, line, f"column {column!r} is empty (or only a link); remove the row")
+        return text
+
+    def _shares(self, line: int, cell: object) -> dict[str, float] | None:
+        """Label → share; None: leave the row out."""
+        if self.kind is not Kind.MULTI:
+            return self._shares_of(line, cell)
+        cells = cell if isinstance(cell, list) else str(cell or "").split(self.separator)
+        out: dict[str, float] = {}
+        for one in cells:
+            if one != "":
+                for label, share in (self._shares_of(line, one.strip() if isinstance(one, str) else one) or {}).items():
+                    out[label] = max(share, out.get(label, 0.0))
+        return out
+
+    def _shares_of(self, line: int, cell: object) -> dict[str, float] | None:
+        if not isinstance(cell, (str, int)) or cell == "":
+            raise bad_row(self.path, line, f"column {self.label!r} must hold a label, got {cell!r}")
+        mapped = self.label_map.get(str(cell), str(cell))
+        if mapped is None:
+            return None
+        shares = dict(mapped) if isinstance(mapped, Mapping) else {mapped: 1.0}
+        for label in shares:
+            if self.labels is not None and label not in self.labels:
+                raise bad_row(self.path, line, f"unknown label {label!r}; {close(label, list(self.labels))}")
+        return shares

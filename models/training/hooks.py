@@ -1,0 +1,38 @@
+"""What may be put into a training run from outside: soft labels, augmentation, an attack."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class SoftLabels(Protocol):
+    """What teachers say of texts."""
+
+    def get(self, text: str, task: str, entity: str | None = None) -> Sequence[float] | None:
+        """Probabilities of the task's labels, in their order, for a normalised text (and a normalised name in it, for
+        tasks of kind entity), before any temperature; None where no teacher was asked. They sum to 1, or stand each
+        for itself where the task is of kind multi."""
+        ...
+
+
+class Augmentation(Protocol):
+    """Changes training texts, anew in every epoch."""
+
+    def __call__(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+        """The changed text, and the changed `names` (the entities labelled in it, in their order). A name that the
+        changed text doesn't mention loses its label for this epoch. All chance comes from `order`, so that a run can
+        be repeated."""
+        ...
+
+
+class Attack(Protocol):
+    """Adversarial training: takes one training step's passes in hand."""
+
+    def __call__(self, network: nn.Module, backward: Callable[[], Tensor]) -> Tensor:
+        """Call `backward`, which runs the batch at hand forward and back and adds to the weights' gradients, as often
+        as needed with the network's embeddings changed, leave them as they were, and return the loss to report."""
+        ...
