@@ -345,3 +345,50 @@ delivery = sa.Table(
     sa.Index("delivery_fingerprint", "fingerprint", "at"),
     comment="Every attempt at sending a notification.",
 )
+
+# --- models: which there are, and which is in force ------------------------------------------------------------------
+
+registered_model = sa.Table(
+    "registered_model",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("location", sa.Text, nullable=False, comment="The path of its folder, or the name of one that ships."),
+    sa.Column("figures", pg.JSONB, nullable=False, comment="How good it is, by evaluation set."),
+    _recorded_at(),
+    comment="Models that may be promoted.",
+)
+
+promotion = sa.Table(
+    "promotion",
+    metadata,
+    sa.Column("promotion_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name", sa.Text, comment="The model in force from here on; null: none is promoted."),
+    sa.Column("version", sa.Text),
+    sa.Column("replaced_name", sa.Text, comment="The model in force until here; null: none was promoted."),
+    sa.Column("replaced_version", sa.Text),
+    sa.Column("undoes", sa.BigInteger, sa.ForeignKey("promotion.promotion_id"), comment="What a rollback takes back."),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column(
+        "forced", sa.Boolean, nullable=False, server_default=sa.text("false"), comment="Promoted although worse."
+    ),
+    _recorded_at(),
+    sa.UniqueConstraint("undoes"),
+    sa.ForeignKeyConstraint(["name", "version"], [registered_model.c.name, registered_model.c.version]),
+    sa.CheckConstraint("(name IS NULL) = (version IS NULL)", name="model"),
+    sa.CheckConstraint("name IS NOT NULL OR undoes IS NOT NULL", name="rollback"),
+    comment="Changes of the model in force, only ever added: it is the newest one's that isn't a rollback, nor undone.",
+)
+
+take_up = sa.Table(
+    "take_up",
+    metadata,
+    sa.Column("take_up_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("worker", sa.Text, nullable=False, comment="Host and process."),
+    sa.Column("error", sa.Text, comment="Why it goes on with the model it had; null: it runs this one."),
+    _recorded_at(),
+    comment="What came of it when workers were to take a model up.",
+)

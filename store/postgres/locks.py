@@ -9,3 +9,6 @@ MIGRATION: Final = 0x67737731
 
 PARTITIONS: Final = 0x67737732
 """Held while partitions are made."""
+
+PROMOTION: Final = 0x67737733
+"""Held while the model in force is changed."""
