@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from models.batches import Batch
 
-Scores = Mapping[str, NDArray[np.float32]]
-"""Task → probabilities of shape (windows, labels)."""
+Logits = Mapping[str, NDArray[np.float32]]
+"""Task → what its head gives, before softmax or sigmoid: (windows, labels); for a task of kind ENTITY (windows, tokens,
+labels), of which the mean over a span's tokens is the span's."""
 
 
 class Backend(Protocol):
@@ -20,6 +21,6 @@ class Backend(Protocol):
     token_budget: int
     """How many tokens, with padding, a batch should have."""
 
-    def run(self, batches: Sequence[Batch]) -> list[Scores]:
-        """The scores of each batch, in order. Raises PermanentError when the network fails on one."""
+    def run(self, batches: Sequence[Batch]) -> list[Logits]:
+        """The logits of each batch, in order. Raises PermanentError when the network fails on one."""
         ...

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from domain.errors import PermanentError
-from models.backend import Scores
+from models.backend import Logits
 from models.batches import Batch
 from models.folder import OPENVINO_FILES
 
@@ -29,8 +29,9 @@ class OpenVinoBackend:
         openvino = import_openvino()
         streams = streams or len(os.sched_getaffinity(0))
         try:
-            self._model = openvino.Core().compile_model(
-                str(folder / OPENVINO_FILES[0]),
+            core = openvino.Core()
+            self._model = core.compile_model(
+                _up_to_logits(core.read_model(str(folder / OPENVINO_FILES[0]))),
                 "CPU",
                 {
                     "NUM_STREAMS": streams,
@@ -51,10 +52,10 @@ class OpenVinoBackend:
         token = np.ones((1, 1), dtype=np.int64)
         self._infer(Batch(ids=token, mask=token, windows=(0,)))
 
-    def run(self, batches: Sequence[Batch]) -> list[Scores]:
+    def run(self, batches: Sequence[Batch]) -> list[Logits]:
         return list(self._threads.map(self._infer, batches))
 
-    def _infer(self, batch: Batch) -> Scores:
+    def _infer(self, batch: Batch) -> Logits:
         request = getattr(self._request, "mine", None)
         if request is None:
             request = self._request.mine = self._model.create_infer_request()
@@ -64,6 +65,18 @@ class OpenVinoBackend:
             raise PermanentError(f"OpenVINO failed on a batch of shape {batch.ids.shape}") from error
         # Copied: the request's own memory is written again by its next batch.
         return {task: np.array(request.get_tensor(task).data, dtype=np.float32) for task in self._tasks}
+
+
+def _up_to_logits(model: Any) -> Any:
+    """The model without the softmax in which the files of earlier exports end."""
+    for result in model.get_results():
+        softmax = result.input_value(0)
+        if softmax.get_node().get_type_name() == "Softmax":
+            logits = softmax.get_node().input_value(0)
+            logits.get_tensor().set_names(softmax.get_names())
+            result.input(0).replace_source_output(logits)
+    model.validate_nodes_and_infer_types()
+    return model
 
 
 def import_openvino() -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from domain.errors import PermanentError
-from models.backend import Scores
+from models.backend import Logits
 from models.batches import Batch
 from models.folder import ModelSettings
 from models.network import load_network
@@ -32,14 +32,14 @@ class TorchBackend:
         self._device = device
         self._lock = threading.Lock()
 
-    def run(self, batches: Sequence[Batch]) -> list[Scores]:
+    def run(self, batches: Sequence[Batch]) -> list[Logits]:
         with self._lock, torch.inference_mode():
             try:
                 return [self._infer(batch) for batch in batches]
             except RuntimeError as error:
                 raise PermanentError(f"torch failed on one of {len(batches)} batches") from error
 
-    def _infer(self, batch: Batch) -> Scores:
+    def _infer(self, batch: Batch) -> Logits:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
         mask = torch.from_numpy(batch.mask).to(self._device, non_blocking=True)
-        return {task: logits.float().softmax(-1).cpu().numpy() for task, logits in self._network(ids, mask).items()}
+        return {task: logits.float().cpu().numpy() for task, logits in self._network(ids, mask).items()}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.classification import SENTIMENT, TOPIC, Classification, ModelRef
-from domain.ports import Prepared
+from domain.ports import Names, Prepared
 
 POISON = "#poison"
 """A batch with a text that contains this makes `infer` raise, as a document does that the model fails on."""
@@ -68,15 +68,15 @@ class HashClassifier:
     def languages(self) -> frozenset[str]:
         return self._languages
 
-    def prepare(self, texts: Sequence[str]) -> HashedTexts:
+    def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> HashedTexts:
         return HashedTexts(tuple(texts))
 
     def infer(self, prepared: Prepared) -> list[Classification]:
         assert isinstance(prepared, HashedTexts)
         return [self._score(text) for text in prepared.texts]
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
-        return self.infer(self.prepare(texts))
+    def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
+        return self.infer(self.prepare(texts, names))
 
     def _score(self, text: str) -> Classification:
         if POISON in text:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from domain.errors import PermanentError
-from models.backend import Scores
+from models.backend import Logits
 from models.batches import Batch
 from models.classifier import MAX_WINDOWS, TextClassifier
 from models.folder import read_settings
@@ -16,7 +16,7 @@ from models.load import DEFAULT_MODEL, SHIPPED, load_tokenizer
 
 
 class CountingBackend:
-    """Sentiment by the share of one token among a window's content; topics all alike."""
+    """Logits of a sentiment by the share of one token among a window's content; topics all alike."""
 
     token_budget = 512
 
@@ -24,14 +24,15 @@ class CountingBackend:
         self._token = token
         self._change = change
 
-    def run(self, batches: Sequence[Batch]) -> list[Scores]:
+    def run(self, batches: Sequence[Batch]) -> list[Logits]:
         return [self._scores(batch) for batch in batches]
 
-    def _scores(self, batch: Batch) -> Scores:
+    def _scores(self, batch: Batch) -> Logits:
         content = np.maximum(batch.mask.sum(axis=1) - 2, 1)
         shares = [self._change(share) for share in (batch.ids == self._token).sum(axis=1) / content]
-        sentiment = np.array([[share, 1 - share, 0] for share in shares], dtype=np.float32)
-        return {"sentiment": sentiment, "topic": np.full((len(shares), 20), 0.05, dtype=np.float32)}
+        sentiment = np.array([[share, 1 - share, 0] for share in shares])
+        logits = np.log(np.maximum(sentiment, 1e-30)).astype(np.float32)
+        return {"sentiment": logits, "topic": np.zeros((len(shares), 20), dtype=np.float32)}
 
 
 @pytest.fixture(scope="module")
