@@ -44,7 +44,7 @@ def load_classifier(ref: str | Path | None = None, *, device: str = "auto", stre
 
     if device not in DEVICES:
         raise PermanentError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    folder = _folder(ref)
+    folder = find_folder(ref)
     settings = read_settings(folder)
     if settings.normaliser != NORMALISER_VERSION:
         raise PermanentError(
@@ -73,7 +73,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _folder(ref: str | Path | None) -> Path:
+def find_folder(ref: str | Path | None) -> Path:
+    """The model folder that `load_classifier(ref)` loads. Raises PermanentError, naming the fix, when there is none."""
     for folder in (SHIPPED / (ref or DEFAULT_MODEL), Path(ref or DEFAULT_MODEL)):
         if (folder / SETTINGS_FILE).exists():
             return folder
