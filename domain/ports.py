@@ -15,6 +15,7 @@ from uuid import UUID
 
 from domain.alert import Alert, AlertChange, AlertStatus, Claimed, Delivery, EvidenceDocument, PublisherCount
 from domain.classification import Classification, Label, ModelRef, ScoredDocument
+from domain.document import Document
 from domain.log import Partition, RecordBatch
 from domain.registry import Promotion, RegisteredModel, TakeUp
 from domain.subject import Subject, SubjectKind
@@ -59,6 +60,23 @@ class Classifier(Protocol):
 
     def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
         """`infer(prepare(texts, names))`."""
+        ...
+
+
+class ScoreObserver(Protocol):
+    """Looks on at what the model of the stream says."""
+
+    def start(self) -> None:
+        """Called once, before anything is scored."""
+        ...
+
+    def observe(self, scored: Sequence[tuple[Document, Classification]]) -> None:
+        """Told of a batch's documents once one model has scored them all. Called in the model's thread, which it must
+        not hold up: what takes long is done elsewhere, or left out. Never raises."""
+        ...
+
+    def stop(self) -> None:
+        """Called once at the end; returns at once."""
         ...
 
 
