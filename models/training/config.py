@@ -139,6 +139,9 @@ class HeldOut:
     share: float = 0.1
     """Of the stories, to measure on."""
     seed: int = 0
+    stratify: bool = True
+    """Keep each label's share on both sides; else stories are chosen by a hash alone, and those chosen stay chosen
+    when rows are added."""
     folds: int | None = None
     """Cut what isn't held out into this many folds, and leave out one more of them: `fold`."""
     fold: int | None = None
@@ -305,6 +308,8 @@ class Config:
 
     def __post_init__(self) -> None:
         _check(bool(self.tasks), "tasks names no task")
+        for name in self.tasks:
+            _check(name.replace("_", "").isalnum(), f"tasks: a name is letters, digits and _, not {name!r}")
         _check(bool(self.data), "data names no file")
         for name in ("epochs", "batch_size", "accumulate", "max_steps", "early_stopping", "checkpoint_steps"):
             value = getattr(self, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from domain.errors import InvalidInput
+from models.entities import Span
 from models.folder import Kind
 from models.normalise import normalise
 from models.training.strict import close
@@ -43,9 +45,8 @@ class Row:
     """From 1; of a CSV row the line on which it ends."""
     entity: str | None = None
     """The name that the label is about, normalised."""
-    start: int = 0
-    end: int = 0
-    """Where the name is in the text, in characters; 0 and 0 without one."""
+    spans: tuple[Span, ...] = ()
+    """Where the text says that name."""
 
     @property
     def label(self) -> str:
@@ -98,27 +99,17 @@ def read_file(
     return rows
 
 
-def find_name(text: str, name: str) -> int:
-    """Where `name` first stands in `text`, whatever the case, as a word of its own if it does anywhere; −1: nowhere."""
-    folded, sought = _folded(text), _folded(name)
-    first = start = folded.find(sought)
-    while start >= 0:
-        end = start + len(sought)
-        if not (folded[start - 1 : start].isalnum() or folded[end : end + 1].isalnum()):
-            return start
-        start = folded.find(sought, start + 1)
-    return first
+def mentions(text: str, name: str) -> tuple[Span, ...]:
+    """Where `text` says `name`, in any case: each time as a word of its own, or else the first time within a word."""
+    parts = re.escape(name)
+    found = [match.span() for match in re.finditer(rf"(?<!\w){parts}(?!\w)", text, re.IGNORECASE)]
+    within = re.search(parts, text, re.IGNORECASE)
+    return tuple(found) if found else (within.span(),) if within else ()
 
 
 def bad_row(path: Path, line: int, what: str) -> InvalidInput:
     """The error for one line of a file."""
     return InvalidInput("training_data", f"{path}:{line}: {what}")
-
-
-def _folded(text: str) -> str:
-    """Lower case, of the same length: some capitals have two small letters."""
-    lower = text.lower()
-    return lower if len(lower) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, object]]]:
@@ -191,11 +182,12 @@ class _Reader:
         shares = {} if self.label is None else self._shares(line, cells[self.label])
         if shares is None:
             return LeftOut.MAPPED_TO_NULL
-        name, start = None, 0
+        name: str | None = None
+        spans: tuple[Span, ...] = ()
         if self.entity is not None:
             name = self._normalised(line, self.entity, cells)
-            start = find_name(text, name)
-            if start < 0:
+            spans = mentions(text, name)
+            if not spans:
                 return LeftOut.NAME_NOT_FOUND
         return Row(
             text=text,
@@ -204,8 +196,7 @@ class _Reader:
             file=self.path,
             line=line,
             entity=name,
-            start=start,
-            end=start + len(name or ""),
+            spans=spans,
         )
 
     def _normalised(self, line: int, column: str, cells: Mapping[str, object]) -> str:

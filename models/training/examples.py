@@ -1,0 +1,226 @@
+"""Turns labelled rows into examples: one text with all that is known of it, on one side of the split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from domain.errors import InvalidInput
+from models.folder import Kind
+from models.training.config import Config, DataFile, HeldOut
+from models.training.data import LeftOut, Row, read_file
+from models.training.hooks import SoftLabels
+from models.training.splits import folds, hold_out, stories
+
+UNLABELLED = "unlabelled"
+"""The source of texts that only teachers label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What one source, or the teachers, say of a text for one task."""
+
+    task: str
+    source: str
+    target: tuple[float, ...]
+    """A probability per label of the task, in its order; they sum to 1, except for tasks of kind multi."""
+    weight: float = 1.0
+    """Of its loss."""
+    entity: str | None = None
+    """The name that it is about, for tasks of kind entity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A normalised text and its labels."""
+
+    text: str
+    labels: tuple[Label, ...]
+    teachers: tuple[Label, ...] = ()
+    weight: float = 1.0
+    """How often it is read in an epoch, on average."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFigures:
+    """What was read of one file."""
+
+    source: str
+    file: str
+    task: str
+    digest: str
+    """Hex BLAKE2b-128 of the file."""
+    rows: int
+    left_out: Mapping[LeftOut, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The examples of a run."""
+
+    training: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    """Never trained on: to measure with."""
+    out_of_fold: tuple[Example, ...]
+    """Neither trained on nor measured (`HeldOut.fold`)."""
+    files: tuple[FileFigures, ...]
+
+
+def read_corpus(config: Config, data_dir: Path, soft_labels: SoftLabels | None = None) -> Corpus:
+    """Every labelled file of the configuration, merged by text and split; with the teachers' word on each training
+    text (and on the texts of `distil.unlabelled`) where there are `soft_labels`.
+
+    Raises InvalidInput, naming file and line, for what `read_file` refuses, or when all of a task's rows have one
+    label.
+    """
+    rows: list[tuple[DataFile, Row]] = []
+    files = []
+    for item in config.data:
+        read, figures = _read(config, item, data_dir)
+        files.append(figures)
+        rows += [(item, row) for row in read]
+    _check_classes(config, rows)
+    corpus = _split(config.held_out, _merged(config, rows), _texts_of_held_out_files(rows))
+    if soft_labels is not None:
+        unlabelled = _unlabelled(config, data_dir, corpus)
+        taught = [_taught(config, example, soft_labels) for example in (*corpus.training, *unlabelled)]
+        corpus = replace(corpus, training=tuple(example for example in taught if example.labels or example.teachers))
+    if not corpus.training:
+        raise InvalidInput("training_data", "no text is left to train on: everything is held out")
+    return replace(corpus, files=tuple(files))
+
+
+def merge(labels: Sequence[Label]) -> tuple[Label, ...]:
+    """One label for each task, source and name: where a source contradicts itself, the mean of what it says."""
+    groups: dict[tuple[str, str, str | None], list[Label]] = defaultdict(list)
+    for label in labels:
+        groups[label.task, label.source, label.entity].append(label)
+    return tuple(
+        replace(
+            group[0],
+            target=tuple(sum(values) / len(group) for values in zip(*(one.target for one in group), strict=True)),
+        )
+        for group in groups.values()
+    )
+
+
+def _read(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row], FileFigures]:
+    task, path = config.tasks[item.task], data_dir / item.file
+    left_out: Counter[LeftOut] = Counter()
+    rows = read_file(
+        path,
+        source=item.source,
+        text=item.text,
+        label=item.label,
+        entity=item.entity,
+        labels=task.labels,
+        kind=task.kind,
+        label_map=item.map,
+        separator=item.separator,
+        left_out=left_out,
+    )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    figures = FileFigures(
+        source=item.source, file=item.file, task=item.task, digest=digest, rows=len(rows), left_out=dict(left_out)
+    )
+    return rows, figures
+
+
+def _check_classes(config: Config, rows: Sequence[tuple[DataFile, Row]]) -> None:
+    for task, policy in config.tasks.items():
+        training = [row for item, row in rows if item.task == task and not item.held_out]
+        if not training:
+            files = ", ".join(item.file for item in config.data if item.task == task)
+            raise InvalidInput("training_data", f"task {task!r} has no rows left to learn from in {files}")
+        seen = {label for row in training for label, share in row.shares.items() if share}
+        if len(seen) < 2 and policy.kind is not Kind.MULTI:
+            first, last = training[0], training[-1]
+            raise InvalidInput(
+                "training_data",
+                f"{first.file}:{first.line} to {last.file}:{last.line}: all {len(training)} rows of task {task!r} are "
+                f"{first.label!r}; at least two labels are needed",
+            )
+
+
+def _merged(config: Config, rows: Sequence[tuple[DataFile, Row]]) -> list[Example]:
+    by_text: dict[str, list[tuple[DataFile, Row]]] = defaultdict(list)
+    for item, row in rows:
+        by_text[row.text].append((item, row))
+    return [
+        Example(
+            text=text,
+            labels=merge([_label(config, item, row) for item, row in group]),
+            weight=max(item.weight for item, _ in group),
+        )
+        for text, group in by_text.items()
+    ]
+
+
+def _label(config: Config, item: DataFile, row: Row) -> Label:
+    target = tuple(row.shares.get(label, 0.0) for label in config.tasks[item.task].labels)
+    return Label(task=item.task, source=item.source, target=target, entity=row.entity)
+
+
+def _texts_of_held_out_files(rows: Sequence[tuple[DataFile, Row]]) -> set[str]:
+    return {row.text for item, row in rows if item.held_out}
+
+
+def _split(policy: HeldOut, examples: Sequence[Example], measured: set[str]) -> Corpus:
+    """`measured`: texts that are held out whatever the split says; what nearly repeats one goes with it."""
+    texts = [example.text for example in examples]
+    names = [_names(example) for example in examples] if policy.stratify else None
+    held = hold_out(texts, share=policy.share, seed=policy.seed, labels=names)
+    if measured:
+        groups = stories(texts)
+        with_measured = {group for text, group in zip(texts, groups, strict=True) if text in measured}
+        held |= [group in with_measured for group in groups]
+    held_out = [example for example, is_held in zip(examples, held, strict=True) if is_held]
+    rest = [example for example, is_held in zip(examples, held, strict=True) if not is_held]
+    out_of_fold: list[Example] = []
+    if policy.folds is not None:
+        names = [_names(example) for example in rest] if policy.stratify else None
+        fold = folds([example.text for example in rest], policy.folds, policy.seed, labels=names)
+        out_of_fold = [example for example, number in zip(rest, fold, strict=True) if number == policy.fold]
+        rest = [example for example, number in zip(rest, fold, strict=True) if number != policy.fold]
+    return Corpus(training=tuple(rest), held_out=tuple(held_out), out_of_fold=tuple(out_of_fold), files=())
+
+
+def _names(example: Example) -> set[str]:
+    """What the split keeps the shares of: each task's labels by source."""
+    return {f"{label.task}/{label.source}={label.target.index(max(label.target))}" for label in example.labels}
+
+
+def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]:
+    """New texts that nothing held out nearly repeats."""
+    known = {example.text for example in (*corpus.training, *corpus.held_out, *corpus.out_of_fold)}
+    texts = dict.fromkeys(
+        row.text for file in config.distil.unlabelled for row in read_file(data_dir / file, label=None)
+    )
+    new = [text for text in texts if text not in known]
+    apart = [example.text for example in corpus.held_out]
+    groups = stories([*apart, *new])
+    held = set(groups[: len(apart)])
+    kept = [text for text, group in zip(new, groups[len(apart) :], strict=True) if group not in held]
+    return [Example(text=text, labels=()) for text in kept]
+
+
+def _taught(config: Config, example: Example, soft_labels: SoftLabels) -> Example:
+    """With the teachers' labels. A label that teachers confirm or contradict counts for what they leave of it."""
+    teachers = []
+    for task, policy in config.tasks.items():
+        names = [label.entity for label in example.labels if label.task == task]
+        for entity in dict.fromkeys(names) if policy.kind is Kind.ENTITY else (None,):
+            soft = soft_labels.get(example.text, task, entity)
+            if soft is not None:
+                weight = config.distil.weight if policy.kind is Kind.ENTITY or names else 1.0
+                teachers.append(Label(task=task, source=UNLABELLED, target=tuple(soft), weight=weight, entity=entity))
+    asked = {(label.task, label.entity) for label in teachers}
+    labels = tuple(
+        replace(label, weight=1 - config.distil.weight) if (label.task, label.entity) in asked else label
+        for label in example.labels
+    )
+    return replace(example, labels=labels, teachers=tuple(teachers))

@@ -1,0 +1,91 @@
+"""The network as it is trained: with biases by source, and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.network import MultiTaskNetwork
+from models.training.config import Task
+from models.training.losses import disagreement, label_loss, teacher_loss
+
+Marks = Mapping[str, Mapping[str, Tensor]]
+
+
+class Learner(nn.Module):
+    """The network, and what only training needs. Called with what `batches.collate` makes, it returns the loss: the
+    sum over the labels, each times its weight and its task's, divided by the number of texts."""
+
+    def __init__(
+        self,
+        network: MultiTaskNetwork,
+        tasks: Mapping[str, Task],
+        *,
+        sources: Mapping[str, Sequence[str]],
+        class_weights: Mapping[str, Tensor],
+        temperature: float = 1.0,
+        r_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.source_bias = nn.ParameterDict(
+            {
+                task: nn.Parameter(torch.zeros(len(sources[task]), len(policy.labels)))
+                for task, policy in tasks.items()
+                if policy.source_bias
+            }
+        )
+        self._tasks = tasks
+        self._class_weights = class_weights
+        self._temperature = temperature
+        self._r_drop = r_drop
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Marks, teachers: Marks) -> dict[str, Tensor]:
+        passes = [self.network(input_ids, attention_mask) for _ in range(2 if self._r_drop else 1)]
+        parts = []
+        for task, marks in labels.items():
+            answers = [self._biased(task, _picked(logits[task], marks), marks["source"]) for logits in passes]
+            parts.append(self._weighed(task, marks, answers, [self._label_loss(task, one, marks) for one in answers]))
+        for task, marks in teachers.items():
+            answers = [_picked(logits[task], marks) for logits in passes]
+            kind = self._tasks[task].kind
+            losses = [teacher_loss(one, marks["target"], kind, self._temperature) for one in answers]
+            parts.append(self._weighed(task, marks, answers, losses))
+        return {"loss": torch.stack(parts).sum() / len(input_ids)}
+
+    def _biased(self, task: str, logits: Tensor, source: Tensor) -> Tensor:
+        if task not in self.source_bias:
+            return logits
+        dropout = self._tasks[task].source_dropout
+        kept = torch.rand((len(logits), 1), device=logits.device) >= dropout
+        biased: Tensor = logits + self.source_bias[task][source] * kept
+        return biased
+
+    def _label_loss(self, task: str, logits: Tensor, marks: Mapping[str, Tensor]) -> Tensor:
+        policy = self._tasks[task]
+        weights = self._class_weights.get(task)
+        if weights is not None:
+            weights = weights.to(logits.device)
+        return label_loss(logits, marks["target"], policy.loss, policy.kind, weights)
+
+    def _weighed(
+        self, task: str, marks: Mapping[str, Tensor], answers: Sequence[Tensor], losses: Sequence[Tensor]
+    ) -> Tensor:
+        loss = torch.stack(list(losses)).mean(0)
+        if self._r_drop:
+            loss = loss + self._r_drop * disagreement(answers[0], answers[1], self._tasks[task].kind)
+        return self._tasks[task].weight * (loss * marks["weight"]).sum()
+
+
+def _picked(logits: Tensor, marks: Mapping[str, Tensor]) -> Tensor:
+    """The logits of each mark, in full precision: of its text, or the mean over its name's tokens."""
+    rows = logits[marks["rows"]].float()
+    return (rows * marks["span"].unsqueeze(-1)).sum(1) if "span" in marks else rows
+
+
+def sources_of(tasks: Mapping[str, Task], data: Sequence[Any]) -> dict[str, list[str]]:
+    """Task → the sources of its labels, in the order of the configuration's files."""
+    return {task: list(dict.fromkeys(item.source for item in data if item.task == task)) for task in tasks}

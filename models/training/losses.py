@@ -1,0 +1,85 @@
+"""Losses by label: of hard and soft labels, and of two passes that disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.folder import Kind
+from models.training.config import Balance, Loss, LossKind, Task
+from models.training.examples import Example
+
+
+def label_loss(logits: Tensor, target: Tensor, policy: Loss, kind: Kind, weights: Tensor | None) -> Tensor:
+    """The loss of each label, shape (labels of the batch,), for logits and targets of shape (…, labels of the task).
+
+    Cross-entropy, or the focal loss (Lin et al. 2017), its factor (1 − p)^γ on each label's term. For tasks of kind
+    multi each label is a question of its own, and the mean over them counts. `weights` multiply the terms of their
+    labels (for kind multi: those of texts that have the label).
+    """
+    if kind is Kind.MULTI:
+        return _of_each(logits, target, policy, weights).mean(-1)
+    if policy.kind is LossKind.CROSS_ENTROPY:
+        return functional.cross_entropy(
+            logits, target, weight=weights, label_smoothing=policy.label_smoothing, reduction="none"
+        )
+    target = target * (1 - policy.label_smoothing) + policy.label_smoothing / target.shape[-1]
+    logs = logits.log_softmax(-1)
+    terms = -target * logs * (1 - logs.exp()) ** policy.gamma
+    return (terms if weights is None else terms * weights).sum(-1)
+
+
+def _of_each(logits: Tensor, target: Tensor, policy: Loss, weights: Tensor | None) -> Tensor:
+    target = target * (1 - policy.label_smoothing) + policy.label_smoothing / 2
+    if policy.kind is LossKind.CROSS_ENTROPY:
+        return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
+    yes, no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    positive = -target * yes * no.exp() ** policy.gamma
+    return (positive if weights is None else positive * weights) - (1 - target) * no * yes.exp() ** policy.gamma
+
+
+def teacher_loss(logits: Tensor, target: Tensor, kind: Kind, temperature: float) -> Tensor:
+    """Divergence of the teachers' probabilities from the student's, both at `temperature` T, times T² so that
+    gradients keep their size whatever it is (Hinton et al. 2015, section 2); shape (labels of the batch,)."""
+    if kind is Kind.MULTI:
+        taught = torch.sigmoid(torch.logit(target, eps=1e-6) / temperature)
+        return _divergence_of_each(taught, logits / temperature).mean(-1) * temperature**2
+    taught = (target.clamp_min(1e-12).log() / temperature).softmax(-1)
+    logs = (logits / temperature).log_softmax(-1)
+    return functional.kl_div(logs, taught, reduction="none").sum(-1) * temperature**2
+
+
+def disagreement(one: Tensor, other: Tensor, kind: Kind) -> Tensor:
+    """Mean of the two Kullback-Leibler divergences between the answers of two passes (R-Drop, Liang et al. 2021);
+    shape (labels of the batch,)."""
+    if kind is Kind.MULTI:
+        both = _divergence_of_each(one.sigmoid(), other) + _divergence_of_each(other.sigmoid(), one)
+        return both.mean(-1) / 2
+    logs, other_logs = one.log_softmax(-1), other.log_softmax(-1)
+    return ((logs.exp() - other_logs.exp()) * (logs - other_logs)).sum(-1) / 2
+
+
+def class_weights(tasks: Mapping[str, Task], examples: Sequence[Example]) -> dict[str, Tensor]:
+    """Task → weight of each label, for tasks that have such; `balanced` ones from the training examples: rows ÷
+    (labels · rows of the label), or for kind multi rows without it ÷ rows with it."""
+    out = {}
+    for task, policy in tasks.items():
+        given = policy.loss.class_weights
+        if isinstance(given, Mapping):
+            out[task] = torch.tensor([given.get(label, 1.0) for label in policy.labels])
+        elif given is Balance.BALANCED:
+            targets = torch.tensor(
+                [label.target for example in examples for label in example.labels if label.task == task]
+            )
+            count = targets.sum(0).clamp_min(1.0)
+            rest = len(targets) - count
+            out[task] = rest / count if policy.kind is Kind.MULTI else len(targets) / (len(policy.labels) * count)
+    return out
+
+
+def _divergence_of_each(taught: Tensor, logits: Tensor) -> Tensor:
+    entropy = functional.binary_cross_entropy(taught, taught, reduction="none")
+    return functional.binary_cross_entropy_with_logits(logits, taught, reduction="none") - entropy
