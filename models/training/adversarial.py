@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class FreeLb:
     def _start(self, embeddings: Tensor, seed: int) -> Tensor:
         chance = torch.Generator(embeddings.device).manual_seed(seed)
         noise = torch.empty_like(embeddings).uniform_(-self.epsilon, self.epsilon, generator=chance)
-        return noise / embeddings[0].numel() ** 0.5
+        return noise / math.sqrt(embeddings[0].numel())
 
     def _climbed(self, delta: Tensor, gradient: Tensor) -> Tensor:
         # Padding has no gradient; what it was moved by at random must not count.
