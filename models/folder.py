@@ -17,6 +17,8 @@ SETTINGS_FILE = "groundswell.json"
 TOKENIZER_FILE = "tokenizer.json"
 OPENVINO_FILES = ("openvino/model.xml", "openvino/model.bin")
 TORCH_FILES = ("config.json", "model.safetensors", "heads.safetensors")
+ADAPTER_FILES = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
+"""Of an encoder with learnt prefixes, which cannot be merged into its weights: PEFT's own files."""
 
 
 class Kind(StrEnum):
@@ -99,7 +101,7 @@ def read_settings(folder: Path) -> ModelSettings:
 def seal(folder: Path, **training: Any) -> ModelSettings:
     """Write the digests of the folder's files into its settings, and what is to be added to `training`."""
     settings = read_settings(folder)
-    present = [name for name in (TOKENIZER_FILE, *TORCH_FILES, *OPENVINO_FILES) if (folder / name).exists()]
+    present = [name for name in (TOKENIZER_FILE, *TORCH_FILES, *ADAPTER_FILES, *OPENVINO_FILES) if (folder / name).exists()]
     settings = replace(
         settings,
         files={name: _digest(folder / name) for name in present},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from domain.errors import PermanentError
 from domain.ports import Classifier
 from models.folder import (
+    ADAPTER_FILES,
     OPENVINO_FILES,
     SETTINGS_FILE,
     TOKENIZER_FILE,
@@ -92,7 +93,7 @@ def _torch(folder: Path, settings: ModelSettings, device: str) -> Backend:
         raise PermanentError(
             f"{folder} needs torch on device {device}, and it is not installed: pip install 'groundswell[torch]'"
         ) from error
-    verify(folder, settings, TORCH_FILES)
+    verify(folder, settings, [*TORCH_FILES, *(name for name in ADAPTER_FILES if name in settings.files)])
     return TorchBackend(folder, settings, device=device)
 
 

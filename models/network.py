@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel
 from transformers.utils import logging
 
-from models.folder import Kind, ModelSettings, Pooling
+from models.folder import ADAPTER_FILES, Kind, ModelSettings, Pooling
 
 HEADS_FILE = "heads.safetensors"
 DROPOUT = 0.1
@@ -48,7 +49,7 @@ class MultiTaskNetwork(nn.Module):
         super().__init__()
         self.encoder: Any = encoder
         self.dropout = nn.Dropout(DROPOUT)
-        self._pooling = pooling
+        self.pooling = pooling
         size = encoder.config.hidden_size
         self.heads = nn.ModuleDict(
             {
@@ -66,7 +67,7 @@ class MultiTaskNetwork(nn.Module):
         }
 
     def _pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        if self._pooling is Pooling.CLS:
+        if self.pooling is Pooling.CLS:
             return hidden[:, 0]
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1)
@@ -80,7 +81,13 @@ def from_encoder(
     pooling: Pooling = Pooling.MEAN,
 ) -> MultiTaskNetwork:
     """The pretrained encoder in a Hugging Face folder, in full precision, with new heads."""
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    # Only families that have a pooler take the word; nothing here reads one.
+    takes = inspect.signature(MODEL_MAPPING[type(config)]).parameters
+    without_pooler = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
+    encoder = AutoModel.from_pretrained(
+        folder, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True, **without_pooler
+    )
     return MultiTaskNetwork(encoder, tasks, kinds=kinds or {}, pooling=pooling)
 
 
@@ -88,13 +95,23 @@ def load_network(folder: Path, settings: ModelSettings) -> MultiTaskNetwork:
     """A network that `save_network` wrote, in full precision and in evaluation mode."""
     network = from_encoder(folder, settings.tasks, kinds=settings.kinds, pooling=settings.pooling)
     network.heads.load_state_dict(load_file(folder / HEADS_FILE))
+    if ADAPTER_FILES[0] in settings.files:
+        # Imported here: few models have an adapter, and no other needs the library.
+        from peft import PeftModel
+
+        network.encoder = PeftModel.from_pretrained(network.encoder, str((folder / ADAPTER_FILES[0]).parent))
     return network.eval()
 
 
 def save_network(network: MultiTaskNetwork, folder: Path) -> None:
     """Write `config.json`, `model.safetensors` (what `AutoModel` reads) and `heads.safetensors`, in half precision:
-    half the size, and 11 bits are more than fine-tuning resolves."""
-    half = {name: tensor.half() for name, tensor in network.encoder.state_dict().items()}
-    network.encoder.save_pretrained(folder, state_dict=half)
+    half the size, and 11 bits are more than fine-tuning resolves. Of an encoder with an adapter that cannot be merged
+    (a PEFT model), the adapter goes to `adapter/` and the encoder as it was beside it."""
+    encoder = network.encoder
+    if hasattr(encoder, "get_base_model"):
+        encoder.save_pretrained(str((folder / ADAPTER_FILES[0]).parent))
+        encoder = encoder.get_base_model()
+    half = {name: tensor.half() for name, tensor in encoder.state_dict().items()}
+    encoder.save_pretrained(folder, state_dict=half)
     heads = {name: tensor.half().contiguous() for name, tensor in network.heads.state_dict().items()}
     save_file(heads, folder / HEADS_FILE)
