@@ -9,14 +9,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 _LEAST = {
-    **dict.fromkeys(
-        ("faust", "mode", "aiokafka", "kafka", "httpx", "httpcore", "urllib3", "uvicorn", "alembic"), "WARNING"
-    ),
+    **dict.fromkeys(("faust", "mode", "httpx", "httpcore", "urllib3", "uvicorn", "alembic"), "WARNING"),
     # Faust logs its own life under the name of the module that makes its application.
     "stream.faust_app": "WARNING",
-    # They warn at every connection of passwords in the clear; the doctor says it once, where it matters.
-    "aiokafka.conn": "ERROR",
-    "kafka.net.sasl": "ERROR",
+    # While brokers are away they log errors several times a second. What they can't mend they raise, and we say once.
+    **dict.fromkeys(("aiokafka", "kafka"), "CRITICAL"),
 }
 """Libraries, and from which level what they say is for the operator; at level DEBUG all of it is shown."""
 

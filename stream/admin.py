@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl
 import threading
@@ -46,7 +45,6 @@ class KafkaAdmin:
         self._client: KafkaAdminClient | None = None
         self._speaks: dict[str, Any] | None = None
         """With which settings the cluster was reached before."""
-        logging.getLogger("kafka.net").setLevel(logging.CRITICAL)  # it raises what it logs
 
     def __enter__(self) -> KafkaAdmin:
         return self

@@ -244,9 +244,9 @@ class ClassifyStage:
         quiet = self._progress.quiet(self._policy.idle_after, now)
         if not quiet or now < self._next_idle_check:
             return frozenset()
-        self._next_idle_check = now + self._policy.idle_check
         positions = await self._positions()
         ends = await self._offsets.ends(quiet)
+        self._next_idle_check = now + self._policy.idle_check
         return frozenset(place for place in quiet if positions.get(place, -1) >= ends[place])
 
     async def _identify(

@@ -72,6 +72,8 @@ class IntakePolicy:
     tick: float = 1.0
     """After so long without a message an empty batch is passed through the steps."""
     commit_interval: float = 1.0
+    ask_interval: float = 5.0
+    """How often Kafka is asked whether it is there."""
     retry_first: float = 0.2
     retry_most: float = 5.0
     """Back-off of a step that failed temporarily: doubles from the first to the most."""
@@ -159,6 +161,8 @@ class Intake:
         self._completed: dict[TopicPartition, int] = {}
         """What is to be committed."""
         self._committing = asyncio.Lock()
+        self._away: str | None = None
+        """What Kafka was last asked in vain for."""
         self._last_arrival = 0.0
         self._failed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -176,6 +180,7 @@ class Intake:
             self._collect(),
             *self._pipeline.tasks(),
             self._commit_regularly(self._app),
+            self._notice_absence(),
             self._watch(self._app),
         ):
             self._spawn(work)
@@ -205,7 +210,7 @@ class Intake:
             phase=self._phase,
             partitions=len(self._assignment),
             in_flight=self._pipeline.in_flight,
-            blocked_by=next(iter(tuple(self._pipeline.blocked_by.values())), None),
+            blocked_by=next(iter((*self._pipeline.blocked_by.values(), self._away)), None),
             failed=self._failed.is_set(),
         )
 
@@ -308,6 +313,21 @@ class Intake:
                 await app.commit_positions(completed)
 
     # --- watching ----------------------------------------------------------------------------------------------------
+
+    async def _notice_absence(self) -> None:
+        """The consumer waits for brokers that are away in silence, for as long as it takes."""
+        while True:
+            await asyncio.sleep(self._policy.ask_interval)
+            try:
+                await self._offsets.ends(self._assignment)
+            except TemporaryError as error:
+                if self._away is None and not self._pipeline.blocked_by:
+                    log.warning("%s waits: %s", self.stage.name, error)
+                self._away = str(error)
+            else:
+                if self._away is not None:
+                    log.info("%s: Kafka answers again", self.stage.name)
+                self._away = None
 
     async def _watch(self, app: StageApp) -> None:
         clock = asyncio.get_running_loop().time

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import AuthenticationFailedError, KafkaError, SaslAuthenticationFailed
 
-from domain.errors import PermanentError, TemporaryError
+from domain.errors import TemporaryError
+from stream.admin import why_unreachable
 from stream.incoming import TopicPartition
 from stream.kafka import KafkaConnection
 
@@ -67,14 +68,11 @@ class Offsets:
                     return await question(await self._connected())
             except (AuthenticationFailedError, SaslAuthenticationFailed) as error:
                 await self.close()
-                raise PermanentError(
-                    f"Kafka at {self._connection.bootstrap_servers} refuses the user name or password: check them"
-                ) from error
+                raise await why_unreachable(self._connection) from error
             except (KafkaError, TimeoutError, OSError) as error:
                 await self.close()
-                raise TemporaryError(
-                    f"Kafka at {self._connection.bootstrap_servers} can't be reached ({type(error).__name__})"
-                ) from error
+                # Whatever it is: it answered before, or is only being started.
+                raise TemporaryError(str(await why_unreachable(self._connection))) from error
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:

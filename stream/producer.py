@@ -22,7 +22,8 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from domain.errors import PermanentError, TemporaryError
+from domain.errors import GroundswellError, PermanentError, TemporaryError
+from stream.admin import why_unreachable
 from stream.incoming import Headers, TopicPartition
 from stream.kafka import KafkaConnection
 
@@ -128,7 +129,7 @@ class Producer:
             raise
         return producer
 
-    async def _translated(self, error: Exception, topic: str) -> PermanentError | TemporaryError:
+    async def _translated(self, error: Exception, topic: str) -> GroundswellError:
         # A failed idempotent producer can't know which sequence numbers were used: only a new one is sure.
         await self.stop()
         where = f"Kafka at {self._connection.bootstrap_servers}"
@@ -136,7 +137,7 @@ class Producer:
             case MessageSizeTooLargeError() | RecordListTooLargeError():
                 return TooLarge(f"a message is larger than {topic} allows: raise its max.message.bytes")
             case AuthenticationFailedError() | SaslAuthenticationFailed():
-                return PermanentError(f"{where} refuses the user name or password: check them")
+                return await why_unreachable(self._connection)
             case TopicAuthorizationFailedError() | ClusterAuthorizationFailedError():
                 return PermanentError(f"{where} does not let us write to {topic}: grant it")
             case UnknownTopicOrPartitionError():

@@ -12,7 +12,6 @@ from typing import Any
 
 from stream import garbage
 from stream.intake import Intake
-from stream.quiet import quiet_repeaters
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,6 @@ def run(*intakes: Intake, grace: float = 20.0) -> int:
     the same exit code: what was not committed is read again. Call it from the main thread, and exit when it returns:
     should one of its threads still hang, the process is ended when the grace is over.
     """
-    quiet_repeaters()
     others = set(threading.enumerate())
     last_resort = _LastResort(grace)
     code = asyncio.run(_serve(intakes, last_resort))

@@ -42,16 +42,17 @@ def test_json_is_one_object_a_line_also_with_a_trace(capsys: pytest.CaptureFixtu
 
 def test_libraries_are_quiet_unless_everything_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up("INFO")
-    logging.getLogger("aiokafka.consumer").info("joined")
-    logging.getLogger("aiokafka.conn").warning("in the clear")
-    logging.getLogger("aiokafka.consumer").warning("lost")
+    logging.getLogger("httpx").info("200 OK")
+    logging.getLogger("aiokafka.consumer").error("no node")
+    logging.getLogger("kafka.cluster").error("no node either")
+    logging.getLogger("faust.app").warning("lost")
     assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["lost"]
     log.set_up("DEBUG")
     logging.getLogger("aiokafka.consumer").debug("joined")
     assert "joined" in capsys.readouterr().err
     log.set_up("ERROR")
-    logging.getLogger("aiokafka.consumer").warning("lost")
+    logging.getLogger("faust.app").warning("lost")
     log.set_up("WARNING", libraries="CRITICAL")
-    logging.getLogger("aiokafka.consumer").error("lost")
+    logging.getLogger("faust.app").error("lost")
     assert capsys.readouterr().err == ""
     log.set_up("INFO")

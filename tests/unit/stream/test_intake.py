@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -357,6 +358,29 @@ async def test_a_consumer_that_failed_ends_the_intake(monkeypatch: Any) -> None:
         app.crash_reason, app.crashed = RuntimeError("lost"), True
         with pytest.raises(PermanentError, match="the Kafka consumer failed"):
             await asyncio.wait_for(intake.wait(), 3)
+
+
+async def test_a_kafka_that_is_away_is_said_once_and_so_is_its_return(
+    monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = IntakePolicy(tick=60, ask_interval=0.01)
+    asked = 0
+
+    async def ends(*_: Any) -> dict[TopicPartition, int]:
+        nonlocal asked
+        asked += 1
+        if asked <= 5:
+            raise TemporaryError("Kafka at k:9092 can't be reached")
+        return {A: 5}
+
+    with caplog.at_level(logging.INFO, "stream.intake"):
+        async with reading(monkeypatch, Recorder(), policy) as (intake, _):
+            monkeypatch.setattr(intake._offsets, "ends", ends)
+            await until(lambda: intake.health.blocked_by == "Kafka at k:9092 can't be reached")
+            await until(lambda: intake.health.blocked_by is None)
+            await until(lambda: asked >= 10)
+    said = [record.getMessage() for record in caplog.records if "Kafka" in record.getMessage()]
+    assert said == ["test waits: Kafka at k:9092 can't be reached", "test: Kafka answers again"]
 
 
 async def test_a_commit_that_hangs_does_not_hold_up_the_end(monkeypatch: Any) -> None:
