@@ -1,0 +1,136 @@
+"""Changes training texts in ways that leave their labels as they are."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from models.training.config import Augment
+from models.training.examples import Example
+
+SYNONYMS = Path(__file__).with_name("synonyms.txt")
+MASKED_TICKER = "$TICKER"
+
+_CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
+_DIGIT = re.compile(r"\d")
+_NOTHING = re.compile(r"(?!)")
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Each change with its chance (`Augment`), independently; all chance comes from the caller, so that a run can be
+    repeated. The labelled names in a text are only changed by `swap_entities`.
+
+    - `synonyms`: each word of `synonyms.txt` becomes, one time in two, another of its group;
+    - `mask_tickers`: cashtags become $TICKER;
+    - `mask_numbers`: digits become X, so that a number keeps its size and its unit (Loukas et al. 2022, FiNER,
+      section 5, found such shapes the best stand-ins for numbers);
+    - `swap_entities`: each labelled name becomes another name of the training rows, each cashtag another of their
+      cashtags, the same one wherever it stands.
+    """
+
+    chances: Augment
+    names: Sequence[str]
+    """What labelled names are swapped for."""
+    tickers: Sequence[str]
+    """What cashtags are swapped for."""
+
+    def __call__(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+        """The changed text and names; `models.training.hooks.Augmentation`."""
+        # Always all four draws, so that one chance can be set without moving the others' outcome.
+        swaps, masks_tickers, masks_numbers, replaces = (
+            order.random() < chance
+            for chance in (
+                self.chances.swap_entities,
+                self.chances.mask_tickers,
+                self.chances.mask_numbers,
+                self.chances.synonyms,
+            )
+        )
+        if swaps:
+            text, names = self._swapped(text, names, order)
+        parts = _around(names).split(text)
+        # What `split` matched, the names, stands at the odd places.
+        for number in range(0, len(parts), 2):
+            if masks_tickers:
+                parts[number] = _CASHTAG.sub(MASKED_TICKER, parts[number])
+            if masks_numbers:
+                parts[number] = _DIGIT.sub("X", parts[number])
+            if replaces:
+                parts[number] = self._synonyms.replace(parts[number], order)
+        return "".join(parts), names
+
+    def _swapped(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+        others: dict[str, str] = {}
+        lower = text.lower()
+        for pool, found in ((self.names, names), (self.tickers, _CASHTAG.findall(text))):
+            # A new name that the text has already would make two things one.
+            free = [name for name in pool if name.lower() not in lower]
+            wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
+            if len(free) >= len(wanted):
+                others.update(zip(wanted, order.sample(free, len(wanted)), strict=True))
+        swapped = _around(others).sub(lambda match: others[match[0].lower()], text)
+        return swapped, [others.get(name.lower(), name) for name in names]
+
+    @cached_property
+    def _synonyms(self) -> Synonyms:
+        return read_synonyms()
+
+
+@dataclass(frozen=True)
+class Synonyms:
+    """Words and the others of their groups, in lower case."""
+
+    others: Mapping[str, Sequence[str]]
+
+    def replace(self, text: str, order: random.Random) -> str:
+        """The text with one in two of the known words replaced."""
+        return self._pattern.sub(lambda match: self._other(match[0], order), text)
+
+    def _other(self, word: str, order: random.Random) -> str:
+        if order.random() < 0.5:
+            return word
+        other = order.choice(self.others[word.lower()])
+        if word.isupper() and not other.isupper() and len(word) > 3:
+            return other.upper()
+        return other[0].upper() + other[1:] if word[0].isupper() else other
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # Tags are names too.
+        return _around(self.others, not_after=r"\w$#@")
+
+
+def augmenter(chances: Augment, examples: Iterable[Example]) -> Augmenter:
+    """Swaps between the names and the cashtags of `examples`, the training rows."""
+    names: dict[str, None] = {}
+    tickers: dict[str, None] = {}
+    for example in examples:
+        names.update((label.entity, None) for label in example.labels if label.entity is not None)
+        tickers.update((ticker, None) for ticker in _CASHTAG.findall(example.text))
+    return Augmenter(chances, tuple(names), tuple(tickers))
+
+
+def read_synonyms(path: Path = SYNONYMS) -> Synonyms:
+    """The groups of a file: one a line, its members parted by commas."""
+    others: dict[str, list[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            group = [word.strip() for word in line.split(",")]
+            for word in group:
+                others[word.lower()] = [other for other in group if other != word]
+    return Synonyms(others)
+
+
+def _around(names: Iterable[str], *, not_after: str = r"\w") -> re.Pattern[str]:
+    """Finds any of `names` where it stands as a word of its own, in any case; the longest first. As a group of its own,
+    so that `split` keeps it."""
+    longest_first = sorted(names, key=len, reverse=True)
+    if not longest_first:
+        return _NOTHING
+    either = "|".join(re.escape(name) for name in longest_first)
+    return re.compile(rf"(?<![{not_after}])({either})(?!\w)", re.IGNORECASE)

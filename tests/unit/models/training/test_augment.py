@@ -1,0 +1,127 @@
+"""Changing training texts."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from models.training.augment import augmenter, read_synonyms
+from models.training.config import Augment
+from models.training.data import mentions
+from models.training.examples import Example, Label
+
+
+def _example(text: str, *names: str) -> Example:
+    labels = tuple(Label(task="entity_sentiment", source="made", target=(0, 1), entity=name) for name in names)
+    return Example(text=text, labels=labels)
+
+
+SET = [
+    _example("Tata Motors beats, Infosys warns", "Tata Motors", "Infosys"),
+    _example("Wipro falls 4%", "Wipro"),
+    _example("$AAPL and $BRK.B up 12.5% to $150"),
+    _example("$TSLA down"),
+]
+
+
+def _change(text: str, *names: str, seed: int = 0, **chances: float) -> tuple[str, list[str]]:
+    changed, left = augmenter(Augment(**chances), SET)(text, names, random.Random(seed))
+    return changed, list(left)
+
+
+def test_without_chances_nothing_changes() -> None:
+    assert _change("Tata Motors rises 4%, $AAPL falls", "Tata Motors") == (
+        "Tata Motors rises 4%, $AAPL falls",
+        ["Tata Motors"],
+    )
+
+
+def test_cashtags_are_masked_and_sums_of_money_are_not_cashtags() -> None:
+    assert _change("$AAPL, $brk.b: up $150 to US$160", mask_tickers=1)[0] == "$TICKER, $TICKER: up $150 to US$160"
+
+
+def test_numbers_keep_their_size_and_unit_and_names_their_digits() -> None:
+    assert _change("3M up 12.5% on $1,200m sales", "3M", mask_numbers=1)[0] == "3M up XX.X% on $X,XXXm sales"
+
+
+def test_a_name_is_swapped_for_the_same_other_one_wherever_it_stands() -> None:
+    text, names = _change("Reliance warns; RELIANCE shares sink, $AAPL too", "Reliance", swap_entities=1)
+    (name,) = names
+    assert name in {"Tata Motors", "Infosys", "Wipro"}
+    assert text.startswith(f"{name} warns; {name} shares sink, $")
+    assert text.split()[-2] in {"$BRK.B", "$TSLA"}
+    assert text.count(name) == 2
+
+
+def test_a_name_that_is_a_hashtag_is_swapped_too() -> None:
+    text, (name,) = _change("#Reliance warns", "Reliance", swap_entities=1)
+    assert text == f"#{name} warns" != "#Reliance warns"
+
+
+def test_two_names_stay_two_and_a_longer_name_is_not_torn() -> None:
+    for seed in range(20):
+        text, names = _change("Tata Steel gains as Tata cuts stake", "Tata Steel", "Tata", seed=seed, swap_entities=1)
+        assert len(set(names)) == 2
+        assert text == f"{names[0]} gains as {names[1]} cuts stake"
+
+
+def test_names_that_cannot_all_be_swapped_stay() -> None:
+    text = "Tata Motors, Infosys, Wipro and Reliance rise"
+    assert _change(text, "Tata Motors", "Infosys", "Wipro", "Reliance", swap_entities=1)[0] == text
+
+
+def test_synonyms_keep_case_and_leave_names_and_tags_alone() -> None:
+    seen = {
+        _change("Strong Corp falls, #falls $FALLS; DECLINES", "Strong Corp", seed=seed, synonyms=1)[0]
+        for seed in range(60)
+    }
+    assert len(seen) > 4
+    for text in seen:
+        assert text.startswith("Strong Corp ")
+        assert "#falls $FALLS" in text
+        assert text.split("; ")[1] in {"DECLINES", "FALLS", "SLIPS"}
+
+
+def test_capitals_at_the_start_and_acronyms_are_kept() -> None:
+    seen = {_change("Rises for CEO", seed=seed, synonyms=1)[0] for seed in range(60)}
+    assert {"Climbs for chief executive", "Advances for CEO"} <= seen | {
+        text.replace("Chief", "chief") for text in seen
+    }
+
+
+def test_the_same_chance_gives_the_same_text_and_another_epoch_another() -> None:
+    text = "Strong outlook: company raises forecast, shareholders worried, $AAPL sharply weaker"
+    once, again, other = (_change(text, seed=seed, synonyms=1, swap_entities=1)[0] for seed in (1, 1, 2))
+    assert once == again != other
+
+
+def test_no_word_is_in_two_groups_of_synonyms() -> None:
+    synonyms = read_synonyms()
+    assert len(synonyms.others) > 100
+    for word, others in synonyms.others.items():
+        assert others
+        for other in others:
+            assert word in [one.lower() for one in synonyms.others[other.lower()]], (word, other)
+
+
+@pytest.mark.parametrize("chance", ["synonyms", "mask_tickers", "mask_numbers", "swap_entities"])
+def test_a_chance_of_a_third_changes_a_third_of_texts(chance: str) -> None:
+    text = "Wipro outlook: company, firm, shareholders, forecast, guidance, strong, solid; $AAPL 5%"
+    changed = sum(_change(text, "Wipro", seed=seed, **{chance: 1 / 3})[0] != text for seed in range(600))
+    assert 0.25 < changed / 600 < 0.4
+
+
+def test_the_changed_names_are_found_in_the_changed_text() -> None:
+    for seed in range(50):
+        text, names = _change(
+            "Wipro and Infosys report 5% higher profit, $TSLA falls",
+            "Wipro",
+            "Infosys",
+            seed=seed,
+            synonyms=0.5,
+            mask_tickers=0.5,
+            mask_numbers=0.5,
+            swap_entities=0.5,
+        )
+        assert all(mentions(text, name) for name in names), (text, names)
