@@ -69,6 +69,12 @@ COUNTERS: Mapping[str, CounterSpec] = {
         help="Times the windows in Redis were not where the history says and were put right.", labels=("reason",)
     ),
     "boundaries_evaluated_total": CounterSpec(help="Minute boundaries at which the rules were evaluated."),
+    "model_swaps_total": CounterSpec(
+        help="Times a worker was to take another model up, by what came of it.", labels=("outcome",)
+    ),
+    "shadow_documents_total": CounterSpec(
+        help="Documents that the challenger was to see, by what became of them.", labels=("outcome",)
+    ),
     "http_requests_total": CounterSpec(
         help="HTTP requests by route template and status.", labels=("method", "route", "status")
     ),
@@ -112,6 +118,30 @@ GAUGES: Mapping[str, GaugeSpec] = {
     "outbox_pending": GaugeSpec(help="Notifications waiting to be delivered.", merge="livemostrecent"),
     "queue_documents": GaugeSpec(
         help="Documents waiting in a stage's bounded queue.", merge="livesum", labels=("stage",)
+    ),
+    "model_info": GaugeSpec(
+        help="How many workers score with this model.", merge="livesum", labels=("model", "version")
+    ),
+    "model_label_share": GaugeSpec(
+        help="Share of the newest documents that a model gives a label.",
+        merge="livemostrecent",
+        labels=("role", "task", "label"),
+    ),
+    "model_confidence": GaugeSpec(
+        help="Mean of a model's greatest probabilities over the newest documents.",
+        merge="livemostrecent",
+        labels=("role", "task"),
+    ),
+    "model_psi": GaugeSpec(
+        help="Population stability index of labels or confidence: the champion against its evaluation, the challenger "
+        "against the champion.",
+        merge="livemostrecent",
+        labels=("role", "task", "of"),
+    ),
+    "shadow_agreement": GaugeSpec(
+        help="Share of the newest documents that challenger and champion give the same label.",
+        merge="livemostrecent",
+        labels=("task",),
     ),
 }
 

@@ -157,7 +157,9 @@ class Model(Section):
     """The classifier."""
 
     ref: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="A model folder, or the name of a model that ships. Without it the default one."
+        default=None,
+        description="A model folder, or the name of a model that ships: pins it. Without it the promoted model holds "
+        "(`groundswell models`), or while none is promoted the default one.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto takes a GPU where torch is installed and sees one."
@@ -167,6 +169,30 @@ class Model(Section):
         ge=1,
         le=256,
         description="Inferences side by side on a processor; without it one for each core.",
+    )
+    follow_every: Positive = Field(
+        default=timedelta(seconds=5),
+        description="How often a worker asks which model is promoted; only without model.ref.",
+    )
+    drift_window: int = Field(
+        default=5000,
+        ge=500,
+        le=1_000_000,
+        description="Newest documents over which drift and agreement are reported.",
+    )
+
+
+class Shadow(Section):
+    """A challenger that runs beside the model in force, and only in the metrics."""
+
+    ref: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="A model folder, or the name of a model that ships. Without it none runs."
+    )
+    share: float = Field(
+        default=0.1, gt=0, le=1, description="Share of the documents that it sees; the same ones on every machine."
+    )
+    max_queued: int = Field(
+        default=1024, ge=1, le=100_000, description="Documents that wait for it; more are left out, and counted."
     )
 
 

@@ -37,6 +37,7 @@ from service.sections import (
     Record,
     Redis,
     Rule,
+    Shadow,
     Windows,
     default_data_dir,
 )
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     postgres: Postgres = Postgres()
     redis: Redis = Redis()
     model: Model = Model()
+    shadow: Shadow = Shadow()
     classify: Classify = Classify()
     record: Record = Record()
     windows: Windows = Windows()

@@ -14,7 +14,7 @@ from service.metrics import COUNTERS, GAUGES, HISTOGRAMS, PrometheusTelemetry, f
 
 _BOUNDED_LABELS = {
     "stage", "outcome", "reason", "status", "rule", "transition", "receiver", "step", "topic", "partition",
-    "method", "route",
+    "method", "route", "model", "version", "role", "task", "label", "of",
 }  # fmt: skip
 
 
