@@ -13,6 +13,7 @@ from service.cli import topics as topics
 from service.cli import db as db
 from service.cli import dead_letters as dead_letters
 from service.cli import inspect as inspect
+from service.cli import explain as explain
 
 # isort: on
 
