@@ -162,7 +162,6 @@ class Claimed:
     """1 for the first."""
     lease_token: str
     """Names the lease: a settlement under an expired lease that another took over is refused."""
-    created_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

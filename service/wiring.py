@@ -174,6 +174,7 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
     from stream.admin import KafkaAdmin
     from stream.classify import ClassifyPolicy, ClassifyTopics, build_classify
     from stream.intake import IntakePolicy
+    from stream.live_model import LiveModel, RunningModel
     from stream.topics import KafkaTopicIds
 
     connection = kafka_connection(settings)
@@ -189,13 +190,12 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
             dead_letters=kafka.dead_letters_topic,
         ),
         group=_group(settings, "classify"),
-        classifier=model,
+        model=LiveModel(RunningModel(classifier=model, config_hash=config_hash(model, settings))),
         topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
         policy=ClassifyPolicy(
             limits=message_limits(settings), idle_after=settings.classify.idle_after.total_seconds(), intake=intake
         ),
         telemetry=telemetry,
-        config_hash=_config_hash(model, settings),
     )
 
 
@@ -361,7 +361,7 @@ def window_reader(settings: Settings, client_name: str, database: Postgres) -> R
     return RedisWindowReader(source, prefix=settings.redis.prefix, fallback=PostgresRollUps(database))
 
 
-def _config_hash(model: Classifier, settings: Settings) -> str:
+def config_hash(model: Classifier, settings: Settings) -> str:
     """Names what, beside the text, shaped a score: hex BLAKE2b-64 of the model and how it was run."""
     shaped_by = {"model": str(model.model), "device": settings.model.device}
     return hashlib.blake2b(json.dumps(shaped_by, sort_keys=True).encode(), digest_size=8).hexdigest()

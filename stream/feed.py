@@ -77,14 +77,12 @@ class FeedProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedSummary:
-    """What a feed did. Dates are as sent."""
+    """What a feed did."""
 
     documents: int
     bytes: int
     """Of keys and values."""
     bad: int
-    first_published_at: datetime | None
-    last_published_at: datetime | None
     ended_at: datetime | None
     """What the end marks say; None when there are none: it was interrupted, or there was nothing to send."""
     seconds: float
@@ -153,7 +151,6 @@ class _Feed:
         self._timetable: _Timetable | None = None
         self._started = time.monotonic()
         self._sent = self._bytes = self._bad = self._looked_at = 0
-        self._first: datetime | None = None
         self._last: datetime | None = None
         self._told_at = 0.0
 
@@ -179,8 +176,6 @@ class _Feed:
             documents=self._sent,
             bytes=self._bytes,
             bad=self._bad,
-            first_published_at=self._first,
-            last_published_at=self._last,
             ended_at=ended_at,
             seconds=time.monotonic() - self._started,
             interrupted=interrupted,
@@ -235,7 +230,6 @@ class _Feed:
         published_at = datetime.now(UTC) if shift is None else _at(document.published_us + shift)
         self._sent += 1
         self._bytes += len(document.key) + len(value)
-        self._first = self._first or published_at
         self._last = max(self._last or published_at, published_at)
 
     def _tell(self) -> None:

@@ -38,7 +38,6 @@ class Survey:
     """What the first look found; of what can't be read twice nothing is known."""
 
     total: int | None = None
-    first_us: int | None = None
     last_us: int | None = None
 
 
@@ -97,7 +96,7 @@ class FeedReader:
     def _look_through(self, file: BinaryIO) -> Generator[Looking | BadRow | Survey, None, bool]:
         """Returns whether the documents are in order already."""
         rows = total = 0
-        first = last = before = None
+        last = before = None
         in_order = True
         for item in self._rows(file):
             rows += 1
@@ -110,9 +109,8 @@ class FeedReader:
             total += 1
             in_order = in_order and (before is None or before <= at)
             before = at
-            first = at if first is None else min(first, at)
             last = at if last is None else max(last, at)
-        yield Survey(total=total, first_us=first, last_us=last)
+        yield Survey(total=total, last_us=last)
         return in_order
 
     def _in_tolerance(self, file: BinaryIO) -> Iterator[BadRow | FeedDocument]:

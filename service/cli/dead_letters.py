@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from service.cli.app import Invocation, app
 
@@ -75,7 +76,9 @@ def replay(
     if sum((bool(places), filtered, everything)) != 1:
         raise typer.BadParameter("say which: PARTITION:OFFSET…, or --reason, --stage, --topic, --since, or --all")
     wanted = [_place(place) for place in places] if places else which
-    summary = _letters(context).replay(wanted, again=again)
+    letters = _letters(context)
+    with Console(stderr=True).status("Looking for them …") as status:
+        summary = letters.replay(wanted, again=again, on_progress=lambda sent: status.update(f"{sent:,} sent back"))
     typer.echo(f"{summary.replayed} sent back, {summary.skipped} were sent back before")
     if summary.impossible:
         typer.echo(

@@ -57,7 +57,6 @@ class PostgresOutbox:
                 starts_at=row.starts_at,
                 attempt=row.attempts,
                 lease_token=token,
-                created_at=row.recorded_at,
             )
             for row in sorted(rows, key=lambda row: row.notification_id)
         ]

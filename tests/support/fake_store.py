@@ -47,7 +47,6 @@ def _now() -> datetime:
 class _Pending:
     notification: Notification
     identity: Identity
-    created_at: datetime
     due_at: datetime | None
     attempts: int = 0
     lease_token: str | None = None
@@ -66,7 +65,7 @@ class FakeOutbox:
     def put(self, notification: Notification, identity: Identity, now: datetime) -> None:
         """A notification that is there already stays as it is."""
         key = (notification.webhook_id, notification.receiver)
-        self.pending.setdefault(key, _Pending(notification=notification, identity=identity, created_at=now, due_at=now))
+        self.pending.setdefault(key, _Pending(notification=notification, identity=identity, due_at=now))
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
         with self._lock:
@@ -106,7 +105,6 @@ class FakeOutbox:
             starts_at=starts_at,
             attempt=one.attempts,
             lease_token=one.lease_token,
-            created_at=one.created_at,
         )
 
 

@@ -71,9 +71,9 @@ def test_posted_documents_and_those_on_the_topics_keep_to_the_same_limits() -> N
 def test_scores_of_another_model_or_device_have_another_configuration() -> None:
     first, second = HashClassifier(version="1"), HashClassifier(version="2")
     on_cpu, on_gpu = settings(model__device="cpu"), settings(model__device="cuda")
-    hashes = {wiring._config_hash(model, made) for model in (first, second) for made in (on_cpu, on_gpu)}
+    hashes = {wiring.config_hash(model, made) for model in (first, second) for made in (on_cpu, on_gpu)}
     assert len(hashes) == 4
-    assert wiring._config_hash(first, on_cpu) == wiring._config_hash(
+    assert wiring.config_hash(first, on_cpu) == wiring.config_hash(
         HashClassifier(version="1"), settings(model__device="cpu")
     )
 

@@ -19,7 +19,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 def timetable(**policy: object) -> _Timetable:
     chosen = FeedPolicy(topics=TOPICS, **policy)  # type: ignore[arg-type]
-    survey = Survey(total=9, first_us=_us(FIRST), last_us=_us(FIRST + SPAN))
+    survey = Survey(total=9, last_us=_us(FIRST + SPAN))
     return _Timetable(chosen, survey, _us(FIRST), now=NOW)
 
 
