@@ -15,8 +15,9 @@ from domain.errors import PermanentError
 
 SETTINGS_FILE = "groundswell.json"
 TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "config.json"
 OPENVINO_FILES = ("openvino/model.xml", "openvino/model.bin")
-TORCH_FILES = ("config.json", "model.safetensors", "heads.safetensors")
+TORCH_FILES = (CONFIG_FILE, "model.safetensors", "heads.safetensors")
 ADAPTER_FILES = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
 """Of an encoder with learnt prefixes, which cannot be merged into its weights: PEFT's own files."""
 
@@ -101,10 +102,12 @@ def read_settings(folder: Path) -> ModelSettings:
 def seal(folder: Path, **training: Any) -> ModelSettings:
     """Write the digests of the folder's files into its settings, and what is to be added to `training`."""
     settings = read_settings(folder)
-    present = [name for name in (TOKENIZER_FILE, *TORCH_FILES, *ADAPTER_FILES, *OPENVINO_FILES) if (folder / name).exists()]
+    present = [
+        name for name in (TOKENIZER_FILE, *TORCH_FILES, *ADAPTER_FILES, *OPENVINO_FILES) if (folder / name).exists()
+    ]
     settings = replace(
         settings,
-        files={name: _digest(folder / name) for name in present},
+        files={name: digest(folder / name) for name in present},
         training={**settings.training, **training},
     )
     write_settings(folder, settings)
@@ -115,16 +118,17 @@ def verify(folder: Path, settings: ModelSettings, names: Iterable[str]) -> None:
     """Raise PermanentError, naming the file and the fix, unless each of `names` is as it was sealed."""
     for name in names:
         try:
-            digest = _digest(folder / name)
+            found = digest(folder / name)
         except OSError as error:
             raise PermanentError(f"cannot read {folder / name}: {error.strerror}; restore the model folder") from error
-        if digest != settings.files.get(name):
+        if found != settings.files.get(name):
             raise PermanentError(
                 f"{folder / name} is not the file that {SETTINGS_FILE} names: it is damaged or was replaced; "
                 "restore the folder, or make it again with `python -m models.export`"
             )
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Hex BLAKE2b-128 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

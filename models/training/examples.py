@@ -66,12 +66,13 @@ class Corpus:
     """Never trained on: to measure with."""
     out_of_fold: tuple[Example, ...]
     """Neither trained on nor measured (`HeldOut.fold`)."""
-    files: tuple[FileFigures, ...]
+    unlabelled: tuple[Example, ...] = ()
+    """Texts of `distil.unlabelled` that are new and nearly repeat nothing held out."""
+    files: tuple[FileFigures, ...] = ()
 
 
-def read_corpus(config: Config, data_dir: Path, soft_labels: SoftLabels | None = None) -> Corpus:
-    """Every labelled file of the configuration, merged by text and split; with the teachers' word on each training
-    text (and on the texts of `distil.unlabelled`) where there are `soft_labels`.
+def read_corpus(config: Config, data_dir: Path) -> Corpus:
+    """Every labelled file of the configuration, merged by text and split.
 
     Raises InvalidInput, naming file and line, for what `read_file` refuses, or when all of a task's rows have one
     label.
@@ -84,13 +85,16 @@ def read_corpus(config: Config, data_dir: Path, soft_labels: SoftLabels | None =
         rows += [(item, row) for row in read]
     _check_classes(config, rows)
     corpus = _split(config.held_out, _merged(config, rows), _texts_of_held_out_files(rows))
-    if soft_labels is not None:
-        unlabelled = _unlabelled(config, data_dir, corpus)
-        taught = [_taught(config, example, soft_labels) for example in (*corpus.training, *unlabelled)]
-        corpus = replace(corpus, training=tuple(example for example in taught if example.labels or example.teachers))
     if not corpus.training:
         raise InvalidInput("training_data", "no text is left to train on: everything is held out")
-    return replace(corpus, files=tuple(files))
+    return replace(corpus, unlabelled=tuple(_unlabelled(config, data_dir, corpus)), files=tuple(files))
+
+
+def teach(config: Config, corpus: Corpus, soft_labels: SoftLabels) -> Corpus:
+    """With what teachers say of each training text and of the unlabelled ones, which become training texts."""
+    taught = [_taught(config, example, soft_labels) for example in (*corpus.training, *corpus.unlabelled)]
+    training = tuple(example for example in taught if example.labels or example.teachers)
+    return replace(corpus, training=training, unlabelled=())
 
 
 def merge(labels: Sequence[Label]) -> tuple[Label, ...]:
@@ -186,7 +190,7 @@ def _split(policy: HeldOut, examples: Sequence[Example], measured: set[str]) -> 
         fold = folds([example.text for example in rest], policy.folds, policy.seed, labels=names)
         out_of_fold = [example for example, number in zip(rest, fold, strict=True) if number == policy.fold]
         rest = [example for example, number in zip(rest, fold, strict=True) if number != policy.fold]
-    return Corpus(training=tuple(rest), held_out=tuple(held_out), out_of_fold=tuple(out_of_fold), files=())
+    return Corpus(training=tuple(rest), held_out=tuple(held_out), out_of_fold=tuple(out_of_fold))
 
 
 def _names(example: Example) -> set[str]:
@@ -196,6 +200,8 @@ def _names(example: Example) -> set[str]:
 
 def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]:
     """New texts that nothing held out nearly repeats."""
+    if not config.distil.unlabelled:
+        return []
     known = {example.text for example in (*corpus.training, *corpus.held_out, *corpus.out_of_fold)}
     texts = dict.fromkeys(
         row.text for file in config.distil.unlabelled for row in read_file(data_dir / file, label=None)

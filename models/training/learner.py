@@ -45,12 +45,13 @@ class Learner(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Marks, teachers: Marks) -> dict[str, Tensor]:
         passes = [self.network(input_ids, attention_mask) for _ in range(2 if self._r_drop else 1)]
-        parts = []
+        # Nothing to learn from where names were cut off or changed away: no loss, but one that has gradients.
+        parts = [0.0 * sum(logits.sum() for logits in passes[0].values())]
         for task, marks in labels.items():
-            answers = [self._biased(task, _picked(logits[task], marks), marks["source"]) for logits in passes]
+            answers = [self._biased(task, picked(logits[task], marks), marks["source"]) for logits in passes]
             parts.append(self._weighed(task, marks, answers, [self._label_loss(task, one, marks) for one in answers]))
         for task, marks in teachers.items():
-            answers = [_picked(logits[task], marks) for logits in passes]
+            answers = [picked(logits[task], marks) for logits in passes]
             kind = self._tasks[task].kind
             losses = [teacher_loss(one, marks["target"], kind, self._temperature) for one in answers]
             parts.append(self._weighed(task, marks, answers, losses))
@@ -80,7 +81,7 @@ class Learner(nn.Module):
         return self._tasks[task].weight * (loss * marks["weight"]).sum()
 
 
-def _picked(logits: Tensor, marks: Mapping[str, Tensor]) -> Tensor:
+def picked(logits: Tensor, marks: Mapping[str, Tensor]) -> Tensor:
     """The logits of each mark, in full precision: of its text, or the mean over its name's tokens."""
     rows = logits[marks["rows"]].float()
     return (rows * marks["span"].unsqueeze(-1)).sum(1) if "span" in marks else rows

@@ -1,0 +1,98 @@
+"""Makes a run ready: data, network, and the checks that come before any training."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from domain.errors import InvalidInput, PermanentError
+from models.load import load_tokenizer
+from models.network import MultiTaskNetwork, from_encoder
+from models.training.config import Config
+from models.training.encoders import encoder_folder
+from models.training.examples import Corpus, Example, read_corpus
+from models.training.methods import prepare as prepare_method
+from models.training.methods import trainable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a run starts with."""
+
+    encoder: Path
+    tokenizer: Tokenizer
+    network: MultiTaskNetwork
+    corpus: Corpus
+
+    @property
+    def padding_id(self) -> int:
+        """What fills the shorter texts of a batch."""
+        return self.network.encoder.config.pad_token_id or 0
+
+
+def prepare(config: Config, data_dir: Path) -> Prepared:
+    """Read the data and build the network.
+
+    Raises InvalidInput or PermanentError, naming the option, the file and line, or the library, for everything that
+    would stop training later.
+    """
+    for library in config.report_to:
+        if importlib.util.find_spec(library) is None:
+            raise PermanentError(f"report_to: {library} is not installed: pip install {library}")
+    folder = encoder_folder(config.encoder, revision=config.revision)
+    corpus = read_corpus(config, data_dir)
+    torch.manual_seed(config.seed)
+    network = _network(config, folder)
+    prepare_method(network, config.method)
+    return Prepared(encoder=folder, tokenizer=load_tokenizer(folder), network=network, corpus=corpus)
+
+
+def describe(config: Config, prepared: Prepared) -> Iterator[str]:
+    """What will be learnt from what, a line each."""
+    corpus = prepared.corpus
+    for figures in corpus.files:
+        left_out = ", ".join(
+            f"{count} left out ({reason.replace('_', ' ')})" for reason, count in figures.left_out.items()
+        )
+        yield f"{figures.source}: {figures.rows} rows for {figures.task}" + (f", {left_out}" if left_out else "")
+    for task, policy in config.tasks.items():
+        learnt, measured = _counts(corpus.training, task), _counts(corpus.held_out, task)
+        yield f"{task}: " + ", ".join(
+            f"{label} {learnt[number]} (+{measured[number]} held out)" for number, label in enumerate(policy.labels)
+        )
+    texts = f"{len(corpus.training)} texts to train on, {len(corpus.held_out)} held out"
+    texts += f", {len(corpus.unlabelled)} unlabelled" if corpus.unlabelled else ""
+    yield texts + (f", {len(corpus.out_of_fold)} in fold {config.held_out.fold}" if corpus.out_of_fold else "")
+    few, all_ = trainable(prepared.network)
+    yield f"{few:,} of {all_:,} weights learn ({config.method.name})"
+
+
+def _network(config: Config, folder: Path) -> MultiTaskNetwork:
+    tasks = {task: policy.labels for task, policy in config.tasks.items()}
+    kinds = {task: policy.kind for task, policy in config.tasks.items()}
+    longest = max(config.window_tokens, config.max_tokens)
+    try:
+        network = from_encoder(folder, tasks, kinds=kinds, pooling=config.pooling)
+        ids = torch.ones((1, longest), dtype=torch.int64)
+        with torch.no_grad():
+            network(ids, torch.ones_like(ids))
+    except IndexError as error:
+        raise InvalidInput(
+            "training_config", f"window_tokens, max_tokens: {config.encoder} reads fewer than {longest} tokens at once"
+        ) from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise PermanentError(f"{config.encoder} is no encoder that can be fine-tuned here: {why}") from error
+    return network
+
+
+def _counts(examples: tuple[Example, ...], task: str) -> Counter[int]:
+    """Place of a label → how many texts (or names) it is the likeliest of."""
+    targets = [label.target for example in examples for label in example.labels if label.task == task]
+    return Counter(target.index(max(target)) for target in targets if any(target))

@@ -1,0 +1,228 @@
+"""Fine-tunes: from a configuration to a sealed model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from domain.errors import InvalidInput, PermanentError
+from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, seal, write_settings
+from models.network import save_network
+from models.normalise import VERSION as NORMALISER_VERSION
+from models.training.batches import BatchOrder, TrainingSet, tokenise
+from models.training.checkpoints import Checkpoints
+from models.training.config import Augment, Config
+from models.training.examples import Corpus, teach
+from models.training.hooks import SoftLabels
+from models.training.learner import Learner, sources_of
+from models.training.losses import class_weights
+from models.training.measure import Measured
+from models.training.methods import finish, trainable
+from models.training.prepare import Prepared, describe, prepare
+from models.training.trainer import MultiTaskTrainer, Report
+
+DEVICES = ("auto", "cpu", "cuda")
+TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json")
+NOT_OF_THE_RUN = ("log_steps", "checkpoint_steps", "report_to")
+"""Options that a run may be resumed with another value of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What a run gave."""
+
+    folder: Path
+    settings: ModelSettings
+    score: float | None
+    """The best epoch's: the mean over tasks of the mean over sources of the held-out accuracy. None when nothing was
+    held out."""
+    accuracy: Measured
+    """Held-out, of the weights in the folder."""
+
+
+def train(
+    config: Config,
+    *,
+    out: Path,
+    data_dir: Path,
+    resume: bool | None = None,
+    device: str = "auto",
+    soft_labels: Callable[[Config, Corpus], SoftLabels] | None = None,
+    report: Report = lambda line: print(line, flush=True),
+) -> TrainingResult:
+    """Fine-tune as `config` says and write the model folder `out`; `data_dir` holds the files that it names.
+
+    Checkpoints are kept in `OUT.training` until the folder is written. `resume`: True goes on from the last one and
+    wants one, False starts over (and may replace `out`), None goes on from one if it is of the same run. What teachers
+    say comes from `soft_labels`, unless `distil.teachers` names them.
+
+    Raises InvalidInput or PermanentError, before training starts, for what is wrong with the options, the data, the
+    encoder or the device; and PermanentError when the loss is no number any more.
+    """
+    cpu = _is_cpu(device)
+    _check_out(out, replace_it=resume is False)
+    prepared = prepare(config, data_dir)
+    for line in describe(config, prepared):
+        report(line)
+    prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, report))
+    checkpoints = Checkpoints(out.with_name(f"{out.name}.training"), _digest(config, prepared.corpus))
+    if resume is False:
+        checkpoints.clear()
+    checkpoint = checkpoints.latest()
+    if resume and checkpoint is None:
+        raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
+    trainer = _trainer(config, prepared, checkpoints, cpu=cpu, report=report)
+    trainer.run(checkpoint)
+    network = prepared.network
+    weights = dict(zip(("learnt", "all"), trainable(network), strict=True))
+    measured = trainer.accuracy()
+    network.to("cpu", dtype=torch.float32).eval()
+    finish(network, config.method)
+    course = trainer.course
+    figures = {
+        "config": asdict(config),
+        "files": [asdict(one) for one in prepared.corpus.files],
+        "texts": {"training": len(prepared.corpus.training), "held_out": len(prepared.corpus.held_out)},
+        "weights": weights,
+        "steps": trainer.state.global_step,
+        "seconds": round(course.seconds),
+        "epochs": course.epochs,
+        "held_out_accuracy": {
+            task: {source: asdict(one) for source, one in by.items()} for task, by in measured.items()
+        },
+    }
+    settings = _write(config, prepared, out, figures)
+    checkpoints.clear()
+    return TrainingResult(folder=out, settings=settings, score=course.best, accuracy=measured)
+
+
+def dry_run(config: Config, *, data_dir: Path, report: Report) -> None:
+    """Check and report everything that comes before training; raises what `train` does."""
+    prepared = prepare(config, data_dir)
+    for line in describe(config, prepared):
+        report(line)
+    draws = round(sum(example.weight for example in prepared.corpus.training))
+    steps = -(-draws // (config.batch_size * config.accumulate))
+    report(f"{steps} steps an epoch, {config.epochs} epochs")
+
+
+def _is_cpu(device: str) -> bool:
+    if device not in DEVICES:
+        raise InvalidInput("training_config", f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
+    return device == "cpu" or not torch.cuda.is_available()
+
+
+def _check_out(out: Path, *, replace_it: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / SETTINGS_FILE).exists():
+        raise InvalidInput("training_config", f"{out} is there and is no model folder; give another --out")
+    if not replace_it:
+        raise InvalidInput(
+            "training_config", f"{out} holds a model already: replace it with --fresh, or give another --out"
+        )
+
+
+def _digest(config: Config, corpus: Corpus) -> str:
+    """Of everything that shapes the run."""
+    shaping = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_RUN}
+    data = {"files": [one.digest for one in corpus.files], "texts": [one.text for one in corpus.training]}
+    text = json.dumps({"config": shaping, **data}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _taught(
+    config: Config,
+    corpus: Corpus,
+    soft_labels: Callable[[Config, Corpus], SoftLabels] | None,
+    report: Report,
+) -> Corpus:
+    if soft_labels is None:
+        return corpus
+    taught = teach(config, corpus, soft_labels(config, corpus))
+    report(f"teachers label {sum(bool(one.teachers) for one in taught.training)} of {len(taught.training)} texts")
+    return taught
+
+
+def _trainer(
+    config: Config, prepared: Prepared, checkpoints: Checkpoints, *, cpu: bool, report: Report
+) -> MultiTaskTrainer:
+    corpus = prepared.corpus
+    augmentation = attack = None
+    if config.augment != Augment():
+        from models.training.augment import augmenter
+
+        augmentation = augmenter(config.augment, corpus.training)
+    if config.adversarial is not None:
+        from models.training.adversarial import attack_from
+
+        attack = attack_from(config.adversarial)
+    training_set = TrainingSet(
+        corpus.training,
+        prepared.tokenizer,
+        max_tokens=config.max_tokens,
+        augmentation=augmentation,
+        seed=config.seed,
+    )
+    sources = sources_of(config.tasks, config.data)
+    return MultiTaskTrainer(
+        Learner(
+            prepared.network,
+            config.tasks,
+            sources=sources,
+            class_weights=class_weights(config.tasks, corpus.training),
+            temperature=config.distil.temperature,
+            r_drop=config.r_drop,
+        ),
+        config,
+        training_set=training_set,
+        order=BatchOrder(
+            training_set.lengths,
+            [example.weight for example in corpus.training],
+            batch_size=config.batch_size,
+            seed=config.seed,
+        ),
+        held_out=tokenise(prepared.tokenizer, corpus.held_out),
+        sources=sources,
+        padding_id=prepared.padding_id,
+        checkpoints=checkpoints,
+        use_cpu=cpu,
+        report=report,
+        attack=attack,
+    )
+
+
+def _write(config: Config, prepared: Prepared, out: Path, figures: Mapping[str, Any]) -> ModelSettings:
+    """Beside `out`, then renamed: what is there is whole."""
+    new = out.with_name(f"{out.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    save_network(prepared.network, new)
+    for file in TOKENIZER_FILES:
+        if (prepared.encoder / file).exists():
+            shutil.copyfile(prepared.encoder / file, new / file)
+    settings = ModelSettings(
+        name=config.name,
+        tasks={task: policy.labels for task, policy in config.tasks.items()},
+        kinds={task: policy.kind for task, policy in config.tasks.items()},
+        pooling=config.pooling,
+        languages=config.languages,
+        normaliser=NORMALISER_VERSION,
+        window_tokens=config.window_tokens,
+        training=figures,
+    )
+    write_settings(new, settings)
+    settings = seal(new)
+    if out.exists():
+        shutil.rmtree(out)
+    new.replace(out)
+    return settings
