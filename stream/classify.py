@@ -3,6 +3,8 @@
 Everything that a batch causes is acknowledged by Kafka before its offsets are committed: documents, the marks behind
 them in every partition of the scored topic, dead letters. After a crash a batch is read again; the record stage counts
 a document at the first message that brought it.
+
+A batch belongs to one model from the moment it is read, even if another one takes over meanwhile.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from domain.classification import Unscored
+from domain.classification import Classification, Unscored
 from domain.document import Document, Kind
 from domain.errors import InvalidInput
 from domain.log import Partition
-from domain.ports import Classifier, Prepared, Telemetry, TopicIds
+from domain.ports import Prepared, ScoreObserver, Telemetry, TopicIds
 from stream import marks, messages
 from stream.compose import Composed, Composer, End, Item, places_of
 from stream.dead_letters import DeadLetterWriter
 from stream.incoming import Batch, Incoming, TopicPartition
 from stream.intake import Intake, IntakePolicy, Step
 from stream.kafka import KafkaConnection
+from stream.live_model import LiveModel
 from stream.marks import Progress
 from stream.messages import MessagePolicy
+from stream.model_follower import ModelFollower, show_running
 from stream.offsets import Offsets
 from stream.producer import Producer
 from stream.score import Scorer
@@ -70,8 +74,10 @@ class ClassifyTopics:
 
 @dataclass(kw_only=True)
 class _Reading:
-    """A batch, read and made ready for the model."""
+    """A batch, read and made ready for the model that it belongs to."""
 
+    scorer: Scorer
+    config_hash: str
     items: list[Item]
     to_score: list[Item]
     texts: list[str]
@@ -88,30 +94,27 @@ class ClassifyStage:
         connection: KafkaConnection,
         group: str,
         topics: ClassifyTopics,
-        classifier: Classifier,
+        model: LiveModel,
         policy: ClassifyPolicy,
         topic_ids: TopicIds,
         telemetry: Telemetry,
-        config_hash: str,
         positions: Callable[[], Awaitable[Mapping[TopicPartition, int]]],
+        follower: ModelFollower | None = None,
+        observers: Sequence[ScoreObserver] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`positions`: the offset that is fetched next of each partition of the assignment; behind it there may still
-        be nothing but what transactions leave in the log."""
+        be nothing but what transactions leave in the log. `follower`: whoever exchanges `model`."""
         self._positions = positions
         self._topics = topics
         self._policy = policy
         self._topic_ids = topic_ids
         self._telemetry = telemetry
         self._clock = clock
-        self._languages = classifier.languages
-        self._scorer = Scorer(classifier)
-        self._composer = Composer(
-            stage=STAGE,
-            scored_topic=topics.scored,
-            config_hash=config_hash,
-            max_scored_bytes=policy.max_scored_bytes,
-        )
+        self._live = model
+        self._follower = follower
+        self._observers = tuple(observers)
+        self._composer = Composer(stage=STAGE, scored_topic=topics.scored, max_scored_bytes=policy.max_scored_bytes)
         self._producer = Producer(connection, name=STAGE, compression="zstd")
         self._letters = DeadLetterWriter(connection, topics.dead_letters)
         self._offsets = Offsets(connection, group)
@@ -129,9 +132,17 @@ class ClassifyStage:
         return (self.read, self.score, self.compose, self.write)
 
     async def start(self) -> None:
-        pass
+        show_running(self._telemetry, self._live.get().classifier.model)
+        for observer in self._observers:
+            observer.start()
+        if self._follower is not None:
+            self._follower.start()
 
     async def stop(self) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+        for observer in self._observers:
+            observer.stop()
         self._reader.shutdown(wait=False, cancel_futures=True)
         self._model.shutdown(wait=False, cancel_futures=True)
         await self._producer.stop()
@@ -170,22 +181,24 @@ class ClassifyStage:
         """Decode the messages, and make their texts ready for the model while that is busy with the batch before."""
         return await self._in_thread(self._reader, self._read, batch.messages)
 
-    async def score(self, reading: _Reading) -> list[Item]:
+    async def score(self, reading: _Reading) -> _Reading:
         """Run the model in its own thread."""
         if reading.to_score:
             await self._in_thread(self._model, self._score, reading)
-        return reading.items
+        return reading
 
-    async def compose(self, items: list[Item]) -> Composed:
+    async def compose(self, reading: _Reading) -> Composed:
         """Make the messages to be written. Whatever can fail for now comes before, so that it is done once."""
         progress = self._progress
-        for place, first in places_of(items).items():
+        for place, first in places_of(reading.items).items():
             if progress.went_back(place, first):
                 log.warning("offset %d of %s-%d comes again: was the topic cut off, or made anew?", first, *place)
                 progress.restart(place, (await self._identify({place}))[place])
         quiet = await self._quiet()
         progress.fan_out = await self._producer.partitions(self._topics.scored)
-        composed = self._composer.compose(items, progress, now=self._clock(), monotonic=_monotonic())
+        composed = self._composer.compose(
+            reading.items, progress, config_hash=reading.config_hash, now=self._clock(), monotonic=_monotonic()
+        )
         still_quiet = quiet & progress.quiet(self._policy.idle_after, _monotonic())
         self._composer.add_marks(composed, progress.idle(still_quiet), progress.fan_out)
         return composed
@@ -204,17 +217,25 @@ class ClassifyStage:
     # --- what the steps are made of ----------------------------------------------------------------------------------
 
     def _read(self, incoming: Sequence[Incoming]) -> _Reading:
+        model = self._live.get()
+        scorer = Scorer(model.classifier)
         items = [Item(message, self._content(message)) for message in incoming]
         to_score, texts = [], []
         for item in items:
             if isinstance(item.content, Document):
-                if self._speaks(item.content.lang):
+                if _speaks(item.content.lang, model.classifier.languages):
                     to_score.append(item)
                     texts.append(item.content.content)
                 else:
                     item.outcome = Unscored.LANGUAGE
-        prepared = self._scorer.prepare(texts) if texts else None
-        return _Reading(items=items, to_score=to_score, texts=texts, prepared=prepared)
+        return _Reading(
+            scorer=scorer,
+            config_hash=model.config_hash,
+            items=items,
+            to_score=to_score,
+            texts=texts,
+            prepared=scorer.prepare(texts) if texts else None,
+        )
 
     def _content(self, message: Incoming) -> Document | End | InvalidInput:
         try:
@@ -230,13 +251,15 @@ class ClassifyStage:
         except InvalidInput as error:
             return error
 
-    def _speaks(self, lang: str | None) -> bool:
-        return lang is None or lang.partition("-")[0] in self._languages
-
     def _score(self, reading: _Reading) -> None:
-        answers = self._scorer.score(reading.texts, reading.prepared)
+        answers = reading.scorer.score(reading.texts, reading.prepared)
+        scored = []
         for item, answer in zip(reading.to_score, answers, strict=True):
             item.outcome = answer
+            if isinstance(item.content, Document) and isinstance(answer, Classification):
+                scored.append((item.content, answer))
+        for observer in self._observers:
+            observer.observe(scored)
 
     async def _quiet(self) -> frozenset[TopicPartition]:
         """Sources that brought nothing for a while and, as Kafka says now, were read to their end."""
@@ -273,6 +296,10 @@ class ClassifyStage:
         return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)
 
 
+def _speaks(lang: str | None, languages: frozenset[str]) -> bool:
+    return lang is None or lang.partition("-")[0] in languages
+
+
 def _monotonic() -> float:
     return asyncio.get_running_loop().time()
 
@@ -282,22 +309,24 @@ def build_classify(
     connection: KafkaConnection,
     topics: ClassifyTopics,
     group: str,
-    classifier: Classifier,
+    model: LiveModel,
     topic_ids: TopicIds,
     policy: ClassifyPolicy,
     telemetry: Telemetry,
-    config_hash: str = "",
+    follower: ModelFollower | None = None,
+    observers: Sequence[ScoreObserver] = (),
 ) -> Intake:
     """The classify stage, ready for stream.runner.run."""
     stage = ClassifyStage(
         connection=connection,
         group=group,
         topics=topics,
-        classifier=classifier,
+        model=model,
         policy=policy,
         topic_ids=topic_ids,
         telemetry=telemetry,
-        config_hash=config_hash,
+        follower=follower,
+        observers=observers,
         positions=lambda: intake.positions(),
     )
     intake = Intake(

@@ -57,17 +57,19 @@ class Composer:
 
     stage: str
     scored_topic: str
-    config_hash: str
     max_scored_bytes: int
 
-    def compose(self, items: Sequence[Item], progress: Progress, *, now: datetime, monotonic: float) -> Composed:
-        """The messages of these items, in order, and the marks of the sources that they moved. Call it once."""
+    def compose(
+        self, items: Sequence[Item], progress: Progress, *, config_hash: str, now: datetime, monotonic: float
+    ) -> Composed:
+        """The messages of these items, in order, and the marks of the sources that they moved. Call it once.
+        `config_hash` names how the model ran that scored them."""
         composed = Composed()
         for item in items:
             place = item.incoming.place
             progress.passed(place, item.incoming.offset, monotonic)
             try:
-                self._add(item, place, progress, composed)
+                self._add(item, place, progress, composed, config_hash)
             except InvalidInput as error:
                 composed.letters.append(dead_letter(item.incoming, stage=self.stage, error=error, now=now))
         self.add_marks(composed, progress.take_marks(), progress.fan_out)
@@ -81,11 +83,11 @@ class Composer:
             for number in range(partitions):
                 composed.runs[TopicPartition(self.scored_topic, number)].append(message)
 
-    def _add(self, item: Item, place: TopicPartition, progress: Progress, composed: Composed) -> None:
+    def _add(self, item: Item, place: TopicPartition, progress: Progress, composed: Composed, config_hash: str) -> None:
         if isinstance(item.content, End):
             progress.ended(place, item.content.at)
             return
-        scored = self._scored(item)
+        scored = _scored(item, config_hash)
         origin = progress.published(place, item.incoming.offset, scored.document.published_at)
         value = wire.encode_document(ScoredRecord(scored=scored, origin=origin))
         if len(value) > self.max_scored_bytes:
@@ -101,18 +103,6 @@ class Composer:
         else:
             composed.unscored += 1
 
-    def _scored(self, item: Item) -> ScoredDocument:
-        match item.content, item.outcome:
-            case InvalidInput() as error, _:
-                raise error
-            case Document(), InvalidInput() as error:
-                raise error
-            case Document() as document, Unscored() as reason:
-                return ScoredDocument(document=document, unscored=reason, config_hash=self.config_hash)
-            case Document() as document, Classification() as classification:
-                return ScoredDocument(document=document, classification=classification, config_hash=self.config_hash)
-        raise AssertionError(f"an item came through without an outcome: {item}")
-
 
 def places_of(items: Sequence[Item]) -> Mapping[TopicPartition, int]:
     """The first offset of each partition among the items."""
@@ -120,3 +110,16 @@ def places_of(items: Sequence[Item]) -> Mapping[TopicPartition, int]:
     for item in items:
         firsts.setdefault(item.incoming.place, item.incoming.offset)
     return firsts
+
+
+def _scored(item: Item, config_hash: str) -> ScoredDocument:
+    match item.content, item.outcome:
+        case InvalidInput() as error, _:
+            raise error
+        case Document(), InvalidInput() as error:
+            raise error
+        case Document() as document, Unscored() as reason:
+            return ScoredDocument(document=document, unscored=reason, config_hash=config_hash)
+        case Document() as document, Classification() as classification:
+            return ScoredDocument(document=document, classification=classification, config_hash=config_hash)
+    raise AssertionError(f"an item came through without an outcome: {item}")

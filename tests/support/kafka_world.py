@@ -24,6 +24,7 @@ from stream.classify import ClassifyPolicy, ClassifyTopics, build_classify
 from stream.incoming import Headers, Incoming, TopicPartition
 from stream.intake import Intake, IntakePolicy
 from stream.kafka import KafkaConnection
+from stream.live_model import LiveModel, RunningModel
 from stream.offsets import Offsets
 
 QUICK = ClassifyPolicy(
@@ -193,17 +194,20 @@ class ClassifyWorld:
         classifier: Classifier | None = None,
         policy: ClassifyPolicy = QUICK,
         telemetry: Telemetry | None = None,
+        model: LiveModel | None = None,
+        **options: Any,
     ) -> Intake:
-        """A worker, not started."""
+        """A worker, not started; `options` are build_classify's. Without `model` there is one that nobody exchanges."""
+        fixed = RunningModel(classifier=classifier or HashClassifier(), config_hash="c0ffee")
         return build_classify(
             connection=KafkaConnection(bootstrap_servers=self.bootstrap),
             topics=self.topics,
             group=self.group,
-            classifier=classifier or HashClassifier(),
+            model=model or LiveModel(fixed),
             topic_ids=NamedTopicIds(),
             policy=policy,
             telemetry=telemetry or NoTelemetry(),
-            config_hash="c0ffee",
+            **options,
         )
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from stream.producer import partition_for
 
 NOW = datetime(2014, 1, 6, 14, 0, tzinfo=UTC)
 P0, P1 = TopicPartition("news", 0), TopicPartition("news", 1)
-COMPOSER = Composer(stage="classify", scored_topic="scored", config_hash="c0ffee", max_scored_bytes=10_000)
+COMPOSER = Composer(stage="classify", scored_topic="scored", max_scored_bytes=10_000)
 
 
 def incoming(offset: int, place: TopicPartition = P0) -> Incoming:
@@ -35,7 +35,7 @@ def compose(*items: Item, fan_out: int = 2) -> Composed:
     progress = Progress(fan_out=fan_out)
     owned = {place: news_partition(place.partition) for place in (P0, P1)}
     progress.begin(owned=owned, others={}, starts=dict.fromkeys(owned, 0), ends=dict.fromkeys(owned, 9), now=0)
-    return COMPOSER.compose(items, progress, now=NOW, monotonic=0)
+    return COMPOSER.compose(items, progress, config_hash="c0ffee", now=NOW, monotonic=0)
 
 
 def content(composed: Composed, number: int) -> list[ScoredRecord | tuple[Mark, ...]]:
