@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from alerts.delivery.schedule import STANDARD_DELAYS
 from alerts.surge import SurgeRule
 from domain.alert import Severity
 from service.durations import Duration, format_duration
@@ -29,12 +30,10 @@ from service.values import (
     PostgresDsn,
     RedisUrl,
     Topic,
-    WebhookSecret,
-    WebhookUrl,
 )
 
 if TYPE_CHECKING:
-    import alerts.delivery
+    import alerts.delivery.receiver
 
 
 class Section(BaseModel):
@@ -311,10 +310,10 @@ class Receiver(Section):
     """Someone whose webhook is called when an alert fires and when it resolves."""
 
     name: Name = Field(description="Names the receiver in deliveries and metrics.")
-    url: WebhookUrl = Field(
+    url: SecretStr = Field(
         description="Where to POST, http:// or https://. Kept secret: such addresses often are the key."
     )
-    secret: WebhookSecret = Field(
+    secret: SecretStr = Field(
         description="whsec_ and the base64 of 24 to 64 random bytes: signs the webhook (Standard Webhooks)."
     )
     timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(minutes=2))] = Field(
@@ -330,10 +329,10 @@ class Receiver(Section):
         self.as_alerts_have_it()
         return self
 
-    def as_alerts_have_it(self) -> alerts.delivery.Receiver:
+    def as_alerts_have_it(self) -> alerts.delivery.receiver.Receiver:
         """The receiver itself. Raises ValueError, without secrets."""
         # Where there are receivers, and only there, loading the HTTP client is worth its time.
-        from alerts.delivery import Receiver as ToldReceiver
+        from alerts.delivery.receiver import Receiver as ToldReceiver
 
         return ToldReceiver(
             name=self.name,
@@ -349,17 +348,7 @@ class Delivery(Section):
     """How webhooks are delivered."""
 
     retries: tuple[Positive, ...] = Field(
-        default=(
-            timedelta(seconds=5),
-            timedelta(minutes=5),
-            timedelta(minutes=30),
-            timedelta(hours=2),
-            timedelta(hours=5),
-            timedelta(hours=10),
-            timedelta(hours=14),
-            timedelta(hours=20),
-            timedelta(hours=24),
-        ),
+        default=STANDARD_DELAYS,
         max_length=100,
         description="How long to wait after the first attempt that failed, after the second, and so on; after the last "
         "one it is given up. By default as the Standard Webhooks specification suggests.",

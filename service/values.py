@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from datetime import timedelta
 from typing import Annotated
@@ -49,28 +47,6 @@ def _parts(url: str) -> None:
         raise ValueError("is not a well-formed URL (a password with / ? # @ : % must be percent-encoded)") from None
 
 
-def _webhook_url(value: SecretStr) -> SecretStr:
-    try:
-        parts = urlsplit(value.get_secret_value())
-        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        well_formed = False
-    if not well_formed or "@" in parts.netloc or parts.fragment:
-        raise ValueError("must be http(s)://host… without user, password or fragment")
-    return value
-
-
-def _webhook_secret(value: SecretStr) -> SecretStr:
-    prefix, _, encoded = value.get_secret_value().partition("_")
-    try:
-        size = len(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if prefix != "whsec" or not 24 <= size <= 64:
-        raise ValueError("must be whsec_ and the base64 of 24 to 64 random bytes (Standard Webhooks)")
-    return value
-
-
 def _whole_minutes(value: timedelta) -> timedelta:
     if value % timedelta(minutes=1):
         raise ValueError("must be whole minutes")
@@ -80,8 +56,6 @@ def _whole_minutes(value: timedelta) -> timedelta:
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
 PostgresDsn = Annotated[SecretStr, AfterValidator(_postgres_dsn)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
-WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 KeyPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]

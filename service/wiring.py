@@ -19,7 +19,7 @@ from service.metrics import PrometheusTelemetry
 from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
 
 if TYPE_CHECKING:
-    from alerts.delivery import Deliverer, DeliveryPolicy
+    from alerts.delivery.deliver import Deliverer, DeliveryPolicy
     from alerts.surge import SurgeRule
     from alerts.watch import Watcher
     from service.http.parts import Parts, Probes
@@ -253,7 +253,7 @@ def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
 
 def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     """Calls the receivers' webhooks."""
-    from alerts.delivery import Deliverer
+    from alerts.delivery.deliver import Deliverer
 
     receivers = [receiver.as_alerts_have_it() for receiver in settings.receivers]
     sent_from = outbox(postgres(settings, "deliver"))
@@ -262,7 +262,8 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
 
 def delivery_policy(settings: Settings) -> DeliveryPolicy:
     """How deliveries are paced."""
-    from alerts.delivery import DeliveryPolicy, Schedule
+    from alerts.delivery.deliver import DeliveryPolicy
+    from alerts.delivery.schedule import Schedule
 
     return DeliveryPolicy(schedule=Schedule(delays=settings.delivery.retries))
 

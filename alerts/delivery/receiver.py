@@ -44,7 +44,7 @@ class Receiver:
     def __post_init__(self) -> None:
         self._require(bool(self.name.strip()), "name", "must not be empty")
         self._require(_is_web_address(self.url), "url", "must be http(s)://host… without user, password or fragment")
-        self._require(_is_secret(self.secret), "secret", "must be whsec_ followed by the base64 of 24 to 64 bytes")
+        self._require(_is_secret(self.secret), "secret", "must be whsec_ and the base64 of 24 to 64 bytes")
         self._require(
             timedelta(seconds=1) <= self.timeout <= timedelta(minutes=2), "timeout", "must be from 1 s to 2 minutes"
         )

@@ -6,32 +6,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from alerts.delivery.send import Answer
 from domain.alert import Outcome
 
+if TYPE_CHECKING:
+    from alerts.delivery.send import Answer
+
 GONE = 410
+
+STANDARD_DELAYS = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+"""What the Standard Webhooks specification 1.0 suggests ("Deliverability and reliability"): ten attempts over three
+days."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When attempts are made. Raises ValueError naming the field that is wrong.
+    """When attempts are made. Raises ValueError naming the field that is wrong."""
 
-    The delays are those that the Standard Webhooks specification 1.0 suggests ("Deliverability and reliability"): ten
-    attempts over three days.
-    """
-
-    delays: tuple[timedelta, ...] = (
-        timedelta(seconds=5),
-        timedelta(minutes=5),
-        timedelta(minutes=30),
-        timedelta(hours=2),
-        timedelta(hours=5),
-        timedelta(hours=10),
-        timedelta(hours=14),
-        timedelta(hours=20),
-        timedelta(hours=24),
-    )
+    delays: tuple[timedelta, ...] = STANDARD_DELAYS
     """Between one attempt and the next; after the last one, it is given up."""
     jitter: float = 0.2
     """Up to this share of a delay is added to it at random, so that what failed together is not tried together."""

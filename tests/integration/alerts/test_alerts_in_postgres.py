@@ -13,7 +13,9 @@ from support.builders import make_batch, make_record, scored_partition
 from support.receiver import SECRET, Answer, WebhookReceiver, wait_until
 from support.watch_world import WatchWorld
 
-from alerts.delivery import Deliverer, DeliveryPolicy, Receiver, Schedule
+from alerts.delivery.deliver import Deliverer, DeliveryPolicy
+from alerts.delivery.receiver import Receiver
+from alerts.delivery.schedule import Schedule
 from alerts.surge import SurgeRule
 from alerts.watch import Watcher
 from domain.alert import Alert, Outcome, Transition, webhook_id

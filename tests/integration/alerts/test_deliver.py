@@ -17,7 +17,9 @@ from support.builders import make_alert, make_change
 from support.fake_store import FakeAlertStore, FakeOutbox
 from support.receiver import SECRET, Answer, WebhookReceiver, wait_until
 
-from alerts.delivery import Deliverer, DeliveryPolicy, Receiver, Schedule
+from alerts.delivery.deliver import Deliverer, DeliveryPolicy
+from alerts.delivery.receiver import Receiver
+from alerts.delivery.schedule import Schedule
 from domain.alert import Claimed, Delivery, Notification, Outcome, Transition, webhook_id
 from domain.errors import TemporaryError
 from domain.ports import NoTelemetry

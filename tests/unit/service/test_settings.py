@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -276,3 +278,9 @@ def test_a_child_gets_what_neither_file_nor_environment_gave(written: Path, tmp_
     assert given["GROUNDSWELL_METRICS_PORT"] == "0"
     assert "GROUNDSWELL_HTTP_PORT" not in given
     assert environment["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
+
+
+def test_settings_without_receivers_load_no_http_client() -> None:
+    script = "import sys, service.settings as s; s.load(environment={}); sys.exit('httpx' in sys.modules)"
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "HOME": "/nonexistent"}
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 0

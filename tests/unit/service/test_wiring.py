@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.classifiers import HashClassifier
 
-from alerts.delivery import DeliveryPolicy
+from alerts.delivery.deliver import DeliveryPolicy
 from domain.document import Kind
 from service import wiring
 from service.settings import Settings, load
