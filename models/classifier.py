@@ -84,6 +84,11 @@ class TextClassifier:
         self._content_tokens = settings.window_tokens - len(self._before) - len(self._after)
 
     @property
+    def settings(self) -> ModelSettings:
+        """Of the model folder, or what stands for them where there is none."""
+        return self._settings
+
+    @property
     def model(self) -> ModelRef:
         return self._ref
 
