@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,9 +117,9 @@ class _Place:
 
 @contextmanager
 def _moved(network: nn.Module, *, start: Callable[[Tensor], Tensor] = torch.zeros_like) -> Iterator[_Place]:
-    encoder = network.encoder
+    encoder: Any = next(module for module in network.modules() if hasattr(module, "get_input_embeddings"))
     place = _Place(start)
-    hook = encoder.get_input_embeddings().register_forward_hook(place.add)  # type: ignore[operator, union-attr]
+    hook = encoder.get_input_embeddings().register_forward_hook(place.add)
     try:
         yield place
     finally:
