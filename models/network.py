@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel
 from transformers.utils import logging
 
+from models.attention import pruned_heads, shape_like
 from models.folder import ADAPTER_FILES, Kind, ModelSettings, Pooling
 
+ENCODER_FILE = "model.safetensors"
 HEADS_FILE = "heads.safetensors"
 DROPOUT = 0.1
 
@@ -85,9 +87,14 @@ def from_encoder(
     # Only families that have a pooler take the word; nothing here reads one.
     takes = inspect.signature(MODEL_MAPPING[type(config)]).parameters
     without_pooler = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
-    encoder = AutoModel.from_pretrained(
-        folder, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True, **without_pooler
-    )
+    if pruned_heads(config):
+        encoder = AutoModel.from_config(config, dtype=torch.float32, **without_pooler)
+        shape_like(encoder, config)
+        encoder.load_state_dict(load_file(folder / ENCODER_FILE))
+    else:
+        encoder = AutoModel.from_pretrained(
+            folder, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True, **without_pooler
+        )
     return MultiTaskNetwork(encoder, tasks, kinds=kinds or {}, pooling=pooling)
 
 
