@@ -58,6 +58,7 @@ def read_file(
     path: Path,
     *,
     source: str | None = None,
+    source_column: str | None = None,
     text: str = "text",
     label: str | None = "label",
     entity: str | None = None,
@@ -69,7 +70,8 @@ def read_file(
 ) -> list[Row]:
     """The rows of a file, in order. `text`, `label` and `entity` are its columns (`label` None: texts only); `labels`
     those of the task (None: whatever the file has); `separator` parts several labels in one cell of a CSV file.
-    `source` names the rows (default: the file's name). Rows that are not used are counted in `left_out`.
+    `source` names the rows (default: the file's name), unless `source_column` does one by one. Rows that are not used
+    are counted in `left_out`.
 
     Raises InvalidInput, naming file and line, for a file that can't be read, a line that is no row, a column that
     isn't there, an unknown label, a text that is empty once normalised, or a file without rows.
@@ -77,6 +79,7 @@ def read_file(
     reader = _Reader(
         path=path,
         source=source or path.stem,
+        source_column=source_column,
         text=text,
         label=label,
         entity=entity,
@@ -87,7 +90,7 @@ def read_file(
     )
     rows: list[Row] = []
     lines = 0
-    for line, cells in _lines(path, [name for name in (text, label, entity) if name is not None]):
+    for line, cells in _lines(path, [name for name in (text, label, entity, source_column) if name is not None]):
         lines += 1
         row = reader.row(line, cells)
         if isinstance(row, Row):
@@ -169,6 +172,7 @@ class _Reader:
 
     path: Path
     source: str
+    source_column: str | None
     text: str
     label: str | None
     entity: str | None
@@ -192,7 +196,7 @@ class _Reader:
         return Row(
             text=text,
             shares=shares,
-            source=self.source,
+            source=self.source if self.source_column is None else str(cells[self.source_column]),
             file=self.path,
             line=line,
             entity=name,
