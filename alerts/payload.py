@@ -11,6 +11,7 @@ from typing import Any
 
 from domain.alert import Alert, Evidence, EvidenceDocument, Transition
 from domain.classification import ModelRef
+from domain.timeline import to_rfc3339
 
 EXCERPT = 600
 """Characters of a document's text that are quoted: Standard Webhooks advises payloads below 20 kB."""
@@ -98,4 +99,4 @@ def _model(model: ModelRef) -> dict[str, str]:
 
 
 def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat().replace("+00:00", "Z")
+    return None if at is None else to_rfc3339(at)

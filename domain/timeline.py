@@ -35,3 +35,8 @@ def from_epoch_ms(milliseconds: int) -> datetime:
 def to_epoch_us(at: datetime) -> int:
     """Whole microseconds since the epoch: the finest that Postgres keeps."""
     return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def to_rfc3339(at: datetime, *, timespec: str = "auto") -> str:
+    """`2014-01-06T14:00:00Z`, for an instant in UTC; `timespec` as of datetime.isoformat."""
+    return at.isoformat(timespec=timespec).replace("+00:00", "Z")

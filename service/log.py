@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from domain.timeline import to_rfc3339
+
 _LEAST = {
     **dict.fromkeys(("faust", "mode", "httpx", "httpcore", "urllib3", "uvicorn", "alembic"), "WARNING"),
     # Faust logs its own life under the name of the module that makes its application.
@@ -30,7 +32,7 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
-            "at": _at(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": to_rfc3339(_at(record), timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

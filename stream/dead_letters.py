@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from domain.errors import InvalidInput
-from domain.timeline import EPOCH
+from domain.timeline import EPOCH, to_rfc3339
 from stream.incoming import Headers, Incoming, TopicPartition
 from stream.kafka import KafkaConnection
 from stream.producer import Producer, Record, TooLarge
@@ -84,7 +84,7 @@ def encode_headers(letter: DeadLetter) -> Headers:
         REASON: letter.reason,
         MESSAGE: letter.message,
         ATTEMPT: str(letter.attempt),
-        AT: letter.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        AT: to_rfc3339(letter.at, timespec="milliseconds"),
     }
     if letter.timestamp_ms is not None:
         ours[TIMESTAMP] = str(letter.timestamp_ms)

@@ -22,7 +22,7 @@ from faust.types import TP
 from yarl import URL
 
 from domain.errors import TemporaryError
-from stream.incoming import Incoming, TopicPartition
+from stream.incoming import Incoming, TopicPartition, incoming
 from stream.kafka import KafkaConnection
 
 
@@ -155,18 +155,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _pass_on(self, place: TP, records: list[Any], epoch: int) -> bool:
         if self.flow_active and epoch == self._owner.epoch:
-            messages = [
-                Incoming(
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    timestamp_ms=record.timestamp,
-                    key=record.key,
-                    value=record.value,
-                    headers=record.headers,
-                )
-                for record in records
-            ]
+            messages = [incoming(record) for record in records]
             await self.app.runs.put(Run(TopicPartition(*place), epoch, messages))
             if epoch == self._owner.epoch:
                 self._positions[place] = records[-1].offset + 1

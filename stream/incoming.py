@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,19 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def place(self) -> TopicPartition:
         """The partition that it lies in."""
         return TopicPartition(self.topic, self.partition)
+
+
+def incoming(record: Any) -> Incoming:
+    """What aiokafka fetched, as a message."""
+    return Incoming(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )
 
 
 class Batch:

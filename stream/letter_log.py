@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import kafka
 import msgspec
@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorization
 
 from domain.errors import PermanentError, TemporaryError
 from stream.admin import KafkaAdmin, why_unreachable
-from stream.incoming import Headers, Incoming
+from stream.incoming import Headers, Incoming, incoming
 from stream.kafka import KafkaConnection
 from stream.topics import describe_topics, require_topics
 
@@ -92,7 +92,7 @@ class LetterLog:
                 for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                     for record in records:
                         if record.offset < self.ends[place.partition]:
-                            yield _incoming(record)
+                            yield incoming(record)
                 # What ends a log may be no message: compaction and transactions leave gaps.
                 left = {place for place in left if await consumer.position(place) < self.ends[place.partition]}
         except KafkaConnectionError as error:
@@ -113,15 +113,3 @@ class LetterLog:
             async for message in messages:
                 return message if message.offset == offset else None
         return None
-
-
-def _incoming(record: Any) -> Incoming:
-    return Incoming(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from domain.timeline import to_rfc3339
+
 SAMPLE = Path(__file__).with_name("sample.jsonl")
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOURS = 6
@@ -293,7 +295,13 @@ def _any_company(rng: random.Random) -> tuple[str, str]:
 def _news(rng: random.Random, at: datetime, line: str, publisher: str, company: tuple[str, str] | None = None) -> Row:
     company = company or _any_company(rng)
     text = _fill(rng, line, company)
-    row: Row = {"kind": "news", "published_at": _rfc3339(at), "source": publisher, "text": text, "lang": "en"}
+    row: Row = {
+        "kind": "news",
+        "published_at": to_rfc3339(at, timespec="seconds"),
+        "source": publisher,
+        "text": text,
+        "lang": "en",
+    }
     if company[0] in text or f"${company[1]}" in text:
         row["symbols"] = [company[1]]
     return row
@@ -301,11 +309,13 @@ def _news(rng: random.Random, at: datetime, line: str, publisher: str, company: 
 
 def _comment(rng: random.Random, at: datetime, line: str, company: tuple[str, str] | None = None) -> Row:
     text = _fill(rng, line, company or _any_company(rng))
-    return {"kind": "comment", "published_at": _rfc3339(at), "author": rng.choice(AUTHORS), "text": text, "lang": "en"}
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {
+        "kind": "comment",
+        "published_at": to_rfc3339(at, timespec="seconds"),
+        "author": rng.choice(AUTHORS),
+        "text": text,
+        "lang": "en",
+    }
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from domain.classification import Label
 from domain.errors import InvalidInput
 from domain.ports import DocumentQuery
 from domain.subject import Subject, SubjectKind
-from domain.timeline import MINUTE, minute_of, start_of
+from domain.timeline import MINUTE, minute_of, start_of, to_rfc3339
 from domain.watermark import watermark
 from service.durations import Duration
 from service.http.errors import PROBLEMS
@@ -174,8 +174,4 @@ def _subject(text: str | None) -> Subject | None:
 
 def _check_order(start: datetime | None, end: datetime | None) -> None:
     if start is not None and end is not None and start >= end:
-        raise InvalidInput("bad_span", f"from ({_shown(start)}) must be before to ({_shown(end)})")
-
-
-def _shown(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
+        raise InvalidInput("bad_span", f"from ({to_rfc3339(start)}) must be before to ({to_rfc3339(end)})")

@@ -21,6 +21,7 @@ from support.kafka_world import make_topics, read_all
 
 from domain.document import Kind
 from domain.errors import InvalidInput, PermanentError, TemporaryError
+from domain.timeline import to_rfc3339
 from stream import marks
 from stream.feed import BadRow, FeedPolicy, FeedProgress, FeedSource, FeedSummary, run_feed
 from stream.incoming import Incoming
@@ -288,4 +289,4 @@ def _wait_for_documents(world: World, count: int) -> None:
 
 
 def _text(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
+    return to_rfc3339(at)
