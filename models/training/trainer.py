@@ -58,6 +58,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
             _arguments(config, checkpoints.folder, use_cpu=use_cpu, measured=bool(held_out)),
             data_collator=partial(collate, padding_id=padding_id, sources=sources),
             train_dataset=training_set,
+            eval_dataset=held_out,
             optimizers=(adamw(learner, config.optimiser), None),
         )
         # One process drives one GPU: splitting a batch over several in threads would part labels from their texts.

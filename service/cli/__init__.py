@@ -9,6 +9,7 @@ from service.cli.app import app, main
 from service.cli import run as run
 from service.cli import feed as feed
 from service.cli import classify as classify
+from service.cli import train as train
 from service.cli import topics as topics
 from service.cli import db as db
 from service.cli import dead_letters as dead_letters

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -13,9 +16,9 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel
 
-from models.data import SENTIMENTS, Corpus, Example
-from models.fit import Recipe
-from models.train import train
+from models.training.config import Config
+from models.training.configure import config_from
+from models.training.run import TrainingResult, train
 
 WORDS = {"negative": ("plunges", "fraud"), "neutral": ("meets", "holds"), "positive": ("soars", "beats")}
 SUBJECTS = {
@@ -24,7 +27,24 @@ SUBJECTS = {
     "Macro": ("inflation", "payrolls"),
 }
 NAMES = tuple(f"firm{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
-RECIPE = Recipe(epochs=4, batch_size=16, max_tokens=32, learning_rate=5e-3, layer_decay=1.0, held_out=0.2)
+TREE: dict[str, Any] = {
+    "name": "tiny",
+    "encoder": "to be named",
+    "tasks": {
+        "sentiment": {"labels": list(WORDS), "loss": {"label_smoothing": 0.05}},
+        "topic": {"labels": list(SUBJECTS), "loss": {"label_smoothing": 0.05}},
+    },
+    "data": [
+        {"source": "moods", "file": "moods.jsonl", "task": "sentiment"},
+        {"source": "themes", "file": "themes.jsonl", "task": "topic"},
+    ],
+    "epochs": 4,
+    "batch_size": 16,
+    "max_tokens": 32,
+    "optimiser": {"learning_rate": 5e-3},
+    "held_out": {"share": 0.2},
+}
+"""A configuration over the files of `tiny_data`, as plain values."""
 
 
 def tiny_encoder(folder: Path) -> Path:
@@ -53,33 +73,65 @@ def tiny_encoder(folder: Path) -> Path:
     return folder
 
 
-def tiny_corpus(rows: int = 500) -> Corpus:
-    """Texts whose sentiment and topic each follow from one word; half are labelled for each task."""
+def tiny_data(folder: Path, rows: int = 500) -> Path:
+    """Files of texts whose sentiment and topic each follow from one word; half are labelled for each task."""
     choose = random.Random(0)
-    topics = tuple(SUBJECTS)
-    examples = []
+    moods, themes = [], []
     for number in range(rows):
-        sentiment, topic = choose.choice(SENTIMENTS), choose.choice(topics)
+        sentiment, topic = choose.choice(tuple(WORDS)), choose.choice(tuple(SUBJECTS))
         words = [choose.choice(WORDS[sentiment]), choose.choice(SUBJECTS[topic]), *choose.sample(NAMES, 5)]
         choose.shuffle(words)
-        task, label = ("sentiment", SENTIMENTS.index(sentiment)) if number % 2 else ("topic", topics.index(topic))
-        examples.append(Example(text=" ".join(words), source=f"tiny-{task}", task=task, label=label))
-    return Corpus(tasks={"sentiment": SENTIMENTS, "topic": topics}, examples=tuple(examples))
+        if number % 2:
+            moods.append({"text": " ".join(words), "label": sentiment})
+        else:
+            themes.append({"text": " ".join(words), "label": topic})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "moods.jsonl", moods)
+    write_rows(folder / "themes.jsonl", themes)
+    return folder
 
 
-def tiny_model(folder: Path, recipe: Recipe = RECIPE) -> dict[str, float]:
-    """Train into `folder`/model; returns the held-out accuracy by source."""
+def tiny_entities(folder: Path, rows: int = 300) -> Path:
+    """A file of texts that say something of two names each, labelled for one of them."""
+    choose = random.Random(0)
+    labelled = []
+    for _ in range(rows):
+        one, other = choose.sample(NAMES, 2)
+        moods = choose.choices(tuple(WORDS), k=2)
+        text = f"{one} {choose.choice(WORDS[moods[0]])} , {other} {choose.choice(WORDS[moods[1]])}"
+        about = choose.randrange(2)
+        labelled.append({"text": text, "name": (one, other)[about].upper(), "label": moods[about]})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "names.jsonl", labelled)
+    return folder
+
+
+def tiny_config(encoder: Path, *changes: str, tree: Mapping[str, Any] = TREE) -> Config:
+    """`TREE` with changes over it, as `read_config` takes them."""
+    return config_from({**tree, "encoder": str(encoder)}, changes)
+
+
+def tiny_model(folder: Path, *changes: str, tree: Mapping[str, Any] = TREE, **options: Any) -> TrainingResult:
+    """Train into `folder`/model."""
+    encoder = folder / "encoder"
+    if not encoder.exists():
+        tiny_encoder(encoder)
+        tiny_data(folder / "data")
     threads = torch.get_num_threads()
     # Two threads on matrices this small mostly wait for each other.
     torch.set_num_threads(1)
     try:
         return train(
-            tiny_corpus(),
-            encoder=tiny_encoder(folder / "encoder"),
+            tiny_config(encoder, *changes, tree=tree),
             out=folder / "model",
-            checkpoints=folder / "checkpoints",
-            recipe=recipe,
-            name="tiny",
+            data_dir=folder / "data",
+            device="cpu",
+            **options,
         )
     finally:
         torch.set_num_threads(threads)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
