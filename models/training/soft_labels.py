@@ -1,0 +1,119 @@
+"""What several teachers say of texts: the mean over those who know least of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from domain.errors import InvalidInput
+from models.folder import SETTINGS_FILE
+from models.normalise import input_hash
+from models.training.config import Config
+from models.training.examples import Corpus
+from models.training.splits import stories
+from models.training.teacher import Report, Teacher
+
+SEEN_FILE = "trained_on.npy"
+"""In a model folder: the first 8 bytes of the hash of each text that it was trained on, ascending, uint64."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Teachers that have answered, and who may speak of what; `models.training.hooks.SoftLabels`."""
+
+    teachers: Sequence[Teacher]
+    speakers: Mapping[str, Sequence[int]]
+    """Text → numbers of the teachers that may speak of it."""
+
+    def get(self, text: str, task: str, entity: str | None = None) -> Sequence[float] | None:
+        """The mean of the probabilities of those who may speak and can; None if there are none."""
+        said = [self.teachers[number].says(text, task, entity) for number in self.speakers.get(text, ())]
+        answers = [answer for answer in said if answer is not None]
+        if not answers:
+            return None
+        mean: list[float] = np.stack(answers).mean(axis=0, dtype=np.float64).tolist()
+        return mean
+
+
+def soft_labels(
+    config: Config, corpus: Corpus, *, device: str, cache: Path | None = None, report: Report = print
+) -> Ensemble:
+    """The word of `distil.teachers` on every text that the run trains on, and on the names labelled in it.
+
+    Answers are kept in `cache` (by default the user's cache folder): a second student costs nothing, and a run that
+    was killed goes on where it was. Raises what `teacher_folders` and `Teacher` raise.
+    """
+    place = cache or platformdirs.user_cache_path("groundswell") / "soft-labels"
+    folders = teacher_folders(config.distil.teachers)
+    teachers = [Teacher(folder, config.tasks, cache=place, bf16=config.bf16) for folder in folders]
+    texts = {
+        example.text: list(dict.fromkeys(label.entity for label in example.labels if label.entity is not None))
+        for example in (*corpus.training, *corpus.unlabelled)
+    }
+    return ask(teachers, texts, device=device, report=report)
+
+
+def ask(
+    teachers: Sequence[Teacher], texts: Mapping[str, Sequence[str]], *, device: str, report: Report = print
+) -> Ensemble:
+    """Each teacher's word on those of `texts` (with the names in them) of which it may speak.
+
+    Of a text speak the teachers that know least of it: those that were trained neither on it nor on what nearly repeats
+    it (another text of its story), so that what they say is out of fold; where there are none, those that were not
+    trained on the text itself; else all. A teacher whose folder doesn't say what it was trained on knows no text.
+    """
+    speakers = _speakers(list(texts), [read_seen(teacher.folder) for teacher in teachers])
+    for number, teacher in enumerate(teachers):
+        asked = {text: names for text, names in texts.items() if number in speakers[text]}
+        teacher.ask(asked, device=device, report=report)
+    return Ensemble(teachers, speakers)
+
+
+def teacher_folders(names: Sequence[str]) -> list[Path]:
+    """Model folders, and those in folders that hold several. Raises InvalidInput when a name is neither."""
+    found = []
+    for name in names:
+        inner = [Path(name)] if (Path(name) / SETTINGS_FILE).exists() else _inner(Path(name))
+        if not inner:
+            raise InvalidInput(
+                "training_config", f"{name} is no model folder, nor one that holds such (no {SETTINGS_FILE})"
+            )
+        found += inner
+    return found
+
+
+def write_seen(folder: Path, texts: Collection[str]) -> None:
+    """Write into a model folder which normalised texts it was trained on."""
+    np.save(folder / SEEN_FILE, np.array(sorted(set(map(_short_hash, texts))), dtype=np.uint64), allow_pickle=False)
+
+
+def read_seen(folder: Path) -> frozenset[int]:
+    """What `write_seen` wrote; nothing if it never did."""
+    path = folder / SEEN_FILE
+    return frozenset(np.load(path, allow_pickle=False).tolist()) if path.exists() else frozenset()
+
+
+def _speakers(texts: Sequence[str], seen: Sequence[frozenset[int]]) -> dict[str, tuple[int, ...]]:
+    hashes = np.array([_short_hash(text) for text in texts], dtype=np.uint64)
+    groups = np.array(stories(texts), dtype=np.int64)
+    known: list[NDArray[np.int64]] = []
+    for one in seen:
+        itself = np.isin(hashes, np.array(list(one), dtype=np.uint64))
+        its_story = np.isin(groups, groups[itself])
+        known.append(itself.astype(np.int64) + its_story)
+    knows = np.stack(known, axis=1)
+    speak = knows == knows.min(axis=1, keepdims=True)
+    return {text: tuple(np.flatnonzero(row).tolist()) for text, row in zip(texts, speak, strict=True)}
+
+
+def _inner(folder: Path) -> list[Path]:
+    return sorted(settings.parent for settings in folder.glob(f"*/{SETTINGS_FILE}"))
+
+
+def _short_hash(text: str) -> int:
+    return int(input_hash(text)[:16], 16)
