@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from models.training.losses import class_weights
 from models.training.measure import Measured
 from models.training.methods import finish, trainable
 from models.training.prepare import Prepared, describe, prepare
+from models.training.soft_labels import soft_labels as ask_teachers
+from models.training.soft_labels import write_seen
 from models.training.trainer import MultiTaskTrainer, Report
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -71,7 +74,7 @@ def train(
     prepared = prepare(config, data_dir)
     for line in describe(config, prepared):
         report(line)
-    prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, report))
+    prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, cpu=cpu, report=report))
     checkpoints = Checkpoints(out.with_name(f"{out.name}.training"), _digest(config, prepared.corpus))
     if resume is False:
         checkpoints.clear()
@@ -144,9 +147,15 @@ def _taught(
     config: Config,
     corpus: Corpus,
     soft_labels: Callable[[Config, Corpus], SoftLabels] | None,
+    *,
+    cpu: bool,
     report: Report,
 ) -> Corpus:
+    if soft_labels is None and config.distil.teachers:
+        soft_labels = partial(ask_teachers, device="cpu" if cpu else "cuda", report=report)
     if soft_labels is None:
+        if corpus.unlabelled:
+            raise InvalidInput("training_config", "distil.unlabelled: nobody labels these texts; name distil.teachers")
         return corpus
     taught = teach(config, corpus, soft_labels(config, corpus))
     report(f"teachers label {sum(bool(one.teachers) for one in taught.training)} of {len(taught.training)} texts")
@@ -221,6 +230,7 @@ def _write(config: Config, prepared: Prepared, out: Path, figures: Mapping[str, 
         training=figures,
     )
     write_settings(new, settings)
+    write_seen(new, [example.text for example in prepared.corpus.training])
     settings = seal(new)
     if out.exists():
         shutil.rmtree(out)
