@@ -19,7 +19,7 @@ PRUNED = "pruned_heads"
 
 
 def layers(encoder: Any) -> Any:
-    """The encoder's layers, a ModuleList. Raises PermanentError for an architecture whose insides are not known here."""
+    """The encoder's layers, a ModuleList. Raises PermanentError for an architecture that is not known here."""
     if not is_bert_like(encoder):
         raise PermanentError(
             f"neither layers nor heads can be taken out of an encoder of type {encoder.config.model_type!r}; "

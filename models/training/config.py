@@ -265,7 +265,8 @@ class Config:
     name: str
     """The model's name, in every score that it gives."""
     encoder: str
-    """A Hugging Face folder, the id of one on the hub (with `revision`), or `minilm` or `bge-small`."""
+    """A Hugging Face folder, the id of one on the hub (with `revision`), or `minilm` or `bge-small`. Of a model folder
+    of ours the heads of the same tasks are gone on with, too."""
     revision: str | None = None
     """The commit of an encoder from the hub, 40 hex digits."""
     tasks: Mapping[str, Task]
@@ -329,4 +330,5 @@ class Config:
             _check(entity or item.entity is None, f"data.{number}: only tasks of kind entity have an entity column")
         for task in self.tasks:
             files = [item for item in self.data if item.task == task and not item.held_out]
-            _check(bool(files), f"data names no file to train task {task!r} on")
+            taught = bool(self.distil.teachers)
+            _check(bool(files) or taught, f"data names no file to train task {task!r} on, and distil no teacher")

@@ -137,6 +137,8 @@ def _read(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row], Fi
 def _check_classes(config: Config, rows: Sequence[tuple[DataFile, Row]]) -> None:
     for task, policy in config.tasks.items():
         training = [row for item, row in rows if item.task == task and not item.held_out]
+        if not training and config.distil.teachers and all(item.task != task for item in config.data):
+            continue  # teachers alone speak of it
         if not training:
             files = ", ".join(item.file for item in config.data if item.task == task)
             raise InvalidInput("training_data", f"task {task!r} has no rows left to learn from in {files}")
