@@ -13,9 +13,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -41,6 +40,7 @@ from service.sections import (
     Windows,
     default_data_dir,
 )
+from service.tree import Tree, get, lay_over, nest, put, read_yaml
 
 ENV_PREFIX = "GROUNDSWELL_"
 CONFIG_VARIABLE = "GROUNDSWELL_CONFIG"
@@ -51,9 +51,6 @@ COMMAND_LINE = "command line"
 
 ADDRESSES = {"kafka": "bootstrap_servers", "postgres": "dsn", "redis": "url"}
 """The setting of each section that says where its server is."""
-
-Tree = dict[str, Any]
-"""Settings as nested dictionaries of what was written, before validation."""
 
 
 class Settings(BaseSettings):
@@ -161,7 +158,7 @@ class Loaded:
     def over(self, values: Mapping[str, object], origin: str) -> Loaded:
         """The same with these values, by dotted key, over them. Raises SettingsError."""
         tree, origins = copy.deepcopy(self.written), dict(self.origins)
-        _lay_over(tree, _nest(values), origin, origins)
+        lay_over(tree, nest(values), origin, origins)
         return _validated(tree, origins, self.file, [])
 
 
@@ -193,14 +190,14 @@ def load(
     file = _choose_file(config, environment)
     problems: list[str] = []
     layers = [
-        (str(file), _read_file(file) if file else {}),
+        (str(file), read_yaml(file) if file else {}),
         ("environment", _read_environment(environment, problems)),
-        (COMMAND_LINE, _nest(overrides or {})),
+        (COMMAND_LINE, nest(overrides or {})),
     ]
     tree: Tree = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:
-        _lay_over(tree, layer, origin, origins)
+        lay_over(tree, layer, origin, origins)
     if find_running:
         _fill_in_running(tree, origins)
     return _validated(tree, origins, file, problems)
@@ -211,7 +208,7 @@ def child_environment(loaded: Loaded, *, metrics: Path) -> dict[str, str]:
     that the file did not give, and none that `loaded` does not have."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     ours = {
-        setting.variable: _as_variable(_get(loaded.written, setting.path))
+        setting.variable: _as_variable(get(loaded.written, setting.path))
         for setting in all_settings()
         if loaded.origins.get(setting.key, str(loaded.file)) != str(loaded.file)
     }
@@ -244,36 +241,6 @@ def _choose_file(config: Path | None, environment: Mapping[str, str]) -> Path | 
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
 
 
-def _read_file(path: Path) -> Tree:
-    try:
-        content = yaml.load(path.read_bytes(), Loader=_UniqueKeys)  # noqa: S506 — a SafeLoader
-    except OSError as error:
-        raise SettingsError([f"the settings file {path} can't be read: {error.strerror}"]) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError([f"{path} is not YAML{where}: {getattr(error, 'problem', None) or error}"]) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError([f"{path} must hold sections such as kafka: and postgres:, not a {type(content).__name__}"])
-    # A section whose entries are all commented out reads as null.
-    return {str(key): {} if value is None else value for key, value in content.items()}
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which the same key twice is an error, not the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tree:
     known = {setting.variable: setting for setting in all_settings()}
     tree: Tree = {}
@@ -288,11 +255,11 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tr
             continue  # compose files pass on variables that are not set as empty ones
         elif setting.structured:
             try:
-                _put(tree, setting.path, json.loads(value))
+                put(tree, setting.path, json.loads(value))
             except ValueError as error:
                 problems.append(f"{variable} ({setting.key}, from the environment) must be JSON: {error}")
         else:
-            _put(tree, setting.path, value)
+            put(tree, setting.path, value)
     return tree
 
 
@@ -302,39 +269,8 @@ def _fill_in_running(tree: Tree, origins: dict[str, str]) -> None:
         given = tree.get(section)
         if running.get(f"{section}.{address}") and not (isinstance(given, dict) and given.get(address)):
             ours = {key: value for key, value in running.items() if key.startswith(f"{section}.")}
-            _lay_over(tree, _nest(ours), "running servers", origins)
-
-
-def _nest(values: Mapping[str, object]) -> Tree:
-    tree: Tree = {}
-    for key, value in values.items():
-        _put(tree, tuple(key.split(".")), value)
-    return tree
-
-
-def _get(tree: Tree, path: tuple[str, ...]) -> object:
-    for part in path:
-        tree = tree[part]
-    return tree
+            lay_over(tree, nest(ours), "running servers", origins)
 
 
 def _as_variable(value: object) -> str:
     return str(value) if isinstance(value, str | Path) else json.dumps(value)
-
-
-def _put(tree: Tree, path: tuple[str, ...], value: object) -> None:
-    for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-    tree[path[-1]] = value
-
-
-def _lay_over(tree: Tree, layer: Tree, origin: str, origins: dict[str, str], above: str = "") -> None:
-    for key, value in layer.items():
-        path = f"{above}{key}"
-        if isinstance(value, dict) and not above:
-            if not isinstance(tree.setdefault(key, {}), dict):
-                tree[key] = {}
-            _lay_over(tree[key], value, origin, origins, f"{path}.")
-        else:
-            tree[key] = value
-        origins[path] = origin
