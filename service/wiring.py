@@ -5,8 +5,6 @@ Heavy rooms are imported where they are used, so that a process loads only what 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,9 @@ from pydantic import SecretStr
 from domain.document import Kind
 from domain.errors import PermanentError
 from domain.ports import Classifier, Telemetry
+from service import stream_models
 from service.metrics import PrometheusTelemetry
+from service.model_in_force import in_force
 from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from store.postgres.history import PostgresHistory
     from store.postgres.outbox import PostgresOutbox
     from store.postgres.reader import PostgresReader
+    from store.postgres.registry import PostgresModelRegistry
     from store.redis.connection import Redis
     from store.redis.reader import RedisWindowReader
     from store.redis.windows import RedisWindows
@@ -152,10 +153,17 @@ def dead_letters(settings: Settings) -> DeadLetters:
 
 
 def classifier(settings: Settings) -> Classifier:
-    """The model, loaded."""
-    from models import load_classifier
+    """The model in force, loaded."""
+    registry = _followed_registry(settings)
+    promoted = registry.promoted() if registry is not None else ()
+    return stream_models.ModelLoader(settings).classifier(in_force(settings, promoted).location)
 
-    return load_classifier(settings.model.ref, device=settings.model.device, streams=settings.model.streams)
+
+def model_registry(settings: Settings, application_name: str) -> PostgresModelRegistry:
+    """Which models there are, and which is promoted."""
+    from store.postgres.registry import PostgresModelRegistry
+
+    return PostgresModelRegistry(postgres(settings, application_name, pool_size=1))
 
 
 def message_limits(settings: Settings) -> MessagePolicy:
@@ -174,12 +182,12 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
     from stream.admin import KafkaAdmin
     from stream.classify import ClassifyPolicy, ClassifyTopics, build_classify
     from stream.intake import IntakePolicy
-    from stream.live_model import LiveModel, RunningModel
     from stream.topics import KafkaTopicIds
 
     connection = kafka_connection(settings)
     kafka = settings.kafka
-    model = classifier(settings)
+    loader = stream_models.ModelLoader(settings)
+    model, follower = stream_models.live_model(settings, _followed_registry(settings), loader, telemetry)
     intake = IntakePolicy(max_batch=settings.classify.batch_size, max_wait=settings.classify.batch_wait.total_seconds())
     return build_classify(
         connection=connection,
@@ -190,12 +198,14 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
             dead_letters=kafka.dead_letters_topic,
         ),
         group=_group(settings, "classify"),
-        model=LiveModel(RunningModel(classifier=model, config_hash=config_hash(model, settings))),
+        model=model,
         topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
         policy=ClassifyPolicy(
             limits=message_limits(settings), idle_after=settings.classify.idle_after.total_seconds(), intake=intake
         ),
         telemetry=telemetry,
+        follower=follower,
+        observers=stream_models.observers(settings, loader, telemetry),
     )
 
 
@@ -362,10 +372,11 @@ def window_reader(settings: Settings, client_name: str, database: Postgres) -> R
     return RedisWindowReader(source, prefix=settings.redis.prefix, fallback=PostgresRollUps(database))
 
 
-def config_hash(model: Classifier, settings: Settings) -> str:
-    """Names what, beside the text, shaped a score: hex BLAKE2b-64 of the model and how it was run."""
-    shaped_by = {"model": str(model.model), "device": settings.model.device}
-    return hashlib.blake2b(json.dumps(shaped_by, sort_keys=True).encode(), digest_size=8).hexdigest()
+def _followed_registry(settings: Settings) -> PostgresModelRegistry | None:
+    """None where the settings pin a model, or where there is no Postgres."""
+    if settings.model.ref is not None or settings.postgres.dsn is None:
+        return None
+    return model_registry(settings, "classify")
 
 
 def _group(settings: Settings, stage: str) -> str:

@@ -69,17 +69,24 @@ def test_a_lower_mean_accuracy_on_shared_sets_is_worse() -> None:
     champion = {"a": measured(0.90), "b": measured(0.80, data="d2"), "t": measured(0.7, task="topic", data="d3")}
     challenger = {"a": measured(0.91), "b": measured(0.78, data="d2"), "t": measured(0.75, task="topic", data="d3")}
 
-    (line,) = figures.worse(challenger, champion)
-    assert line == ("sentiment: accuracy 0.8450, the champion has 0.8500 (a 0.910 for 0.900, b 0.780 for 0.800)")
+    sentiment, topic = figures.compare(challenger, champion)
+    assert sentiment.is_worse
+    assert str(sentiment) == (
+        "sentiment: accuracy 0.8450, the champion has 0.8500 (a 0.910 for 0.900, b 0.780 for 0.800)"
+    )
+    assert not topic.is_worse
 
 
 def test_what_is_better_on_the_whole_or_equal_is_not_worse() -> None:
     champion = {"a": measured(0.90), "b": measured(0.80, data="d2")}
-    assert figures.worse(champion, champion) == []
-    assert figures.worse({"a": measured(0.89), "b": measured(0.83, data="d2")}, champion) == []
+    (same,) = figures.compare(champion, champion)
+    (better,) = figures.compare({"a": measured(0.89), "b": measured(0.83, data="d2")}, champion)
+    assert not same.is_worse
+    assert not better.is_worse
 
 
-def test_sets_of_the_same_name_with_other_rows_are_not_compared() -> None:
-    assert figures.worse({"a": measured(0.1, data="other")}, {"a": measured(0.9)}) == []
-    assert figures.worse({}, {"a": measured(0.9)}) == []
-    assert figures.worse({"renamed": measured(0.1)}, {"a": measured(0.9)}) != []
+def test_only_the_same_rows_are_compared_whatever_the_set_is_called() -> None:
+    assert figures.compare({"a": measured(0.1, data="other")}, {"a": measured(0.9)}) == []
+    assert figures.compare({}, {"a": measured(0.9)}) == []
+    (renamed,) = figures.compare({"renamed": measured(0.1)}, {"a": measured(0.9)})
+    assert renamed.is_worse

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from support.classifiers import HashClassifier
-
 from alerts.delivery.deliver import DeliveryPolicy
 from domain.document import Kind
 from service import wiring
@@ -66,16 +64,6 @@ def test_posted_documents_and_those_on_the_topics_keep_to_the_same_limits() -> N
         settings(classify__max_text_bytes=100, classify__max_symbols=2, event_time__max_ahead="1m")
     )
     assert (limits.max_text, limits.max_symbols, limits.max_ahead) == (100, 2, timedelta(minutes=1))
-
-
-def test_scores_of_another_model_or_device_have_another_configuration() -> None:
-    first, second = HashClassifier(version="1"), HashClassifier(version="2")
-    on_cpu, on_gpu = settings(model__device="cpu"), settings(model__device="cuda")
-    hashes = {wiring.config_hash(model, made) for model in (first, second) for made in (on_cpu, on_gpu)}
-    assert len(hashes) == 4
-    assert wiring.config_hash(first, on_cpu) == wiring.config_hash(
-        HashClassifier(version="1"), settings(model__device="cpu")
-    )
 
 
 def test_webhooks_are_tried_again_as_the_specification_suggests_unless_told_otherwise() -> None:
