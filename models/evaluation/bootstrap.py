@@ -30,7 +30,7 @@ class Resamples:
     """Draws of as many groups as there are, with replacement; the same draws for every figure of a set, and for two
     models on it, so that their differences are paired."""
 
-    def __init__(self, groups: Sequence[int], *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+    def __init__(self, groups: Sequence[int] | NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0) -> None:
         """`groups` has a number for each row (its story, or the row itself)."""
         distinct, self._group = np.unique(np.asarray(groups), return_inverse=True)
         self._groups = len(distinct)

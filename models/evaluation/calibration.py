@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -50,7 +51,7 @@ def fit_temperature(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, mu
     expected: Callable[[NDArray[np.float64]], NDArray[np.float64]] = _sigmoid if multi else _softmax
     low, high = 1 / _FLATTEST, 1 / _SHARPEST
     for _ in range(50):
-        middle = (low * high) ** 0.5
+        middle = math.sqrt(low * high)
         slope = ((expected(logits * middle) - truth) * logits).sum()
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 1 / middle

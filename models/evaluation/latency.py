@@ -11,7 +11,7 @@ import numpy as np
 
 from domain.ports import Classifier
 
-SINGLES = 200
+SINGLES = 100
 _WARM_UP = 10
 
 

@@ -43,13 +43,13 @@ class LabelFigures:
 
 def one_hot(numbers: NDArray[np.int64], labels: int) -> NDArray[np.bool_]:
     """Label numbers of shape (rows,) as booleans of shape (rows, labels)."""
-    return np.arange(labels) == numbers[:, None]
+    return np.asarray(np.arange(labels) == numbers[:, None])
 
 
 def decide(scores: NDArray[np.float64], *, multi: bool) -> NDArray[np.bool_]:
     """The answers in probabilities of shape (rows, labels): the first of the most probable labels, or every label of a
     multi-label task that reaches MULTI_THRESHOLD."""
-    return scores >= MULTI_THRESHOLD if multi else one_hot(scores.argmax(axis=1), scores.shape[1])
+    return np.asarray(scores >= MULTI_THRESHOLD) if multi else one_hot(scores.argmax(axis=1), scores.shape[1])
 
 
 def tally(truth: NDArray[np.bool_], answers: NDArray[np.bool_]) -> Tally:

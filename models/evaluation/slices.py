@@ -13,17 +13,12 @@ LENGTHS = ((0, 8), (8, 16), (16, 32), (32, 64), (64, None))
 """Words: more than the first, at most the second."""
 
 
-def slices(texts: Sequence[str], sources: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    """Name → which rows are in it: by source (when there are several), by length in words, with and without a ticker
-    ($AAPL). Empty ones are left out."""
+def slices(texts: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Name → which rows are in it: by length in words, with and without a ticker ($AAPL). Some may be empty."""
     out: dict[str, NDArray[np.bool_]] = {}
-    if len(set(sources)) > 1:
-        of = np.array(sources)
-        out |= {f"source: {source}": of == source for source in sorted(set(sources))}
     words = np.array([len(text.split()) for text in texts])
     for low, high in LENGTHS:
         name = f"words: {low + 1} to {high}" if high else f"words: more than {low}"
         out[name] = (words > low) & (words <= (high or np.inf))
     ticker = np.array([TICKER.search(text) is not None for text in texts])
-    out |= {"with a ticker": ticker, "without a ticker": ~ticker}
-    return {name: rows for name, rows in out.items() if rows.any()}
+    return out | {"with a ticker": ticker, "without a ticker": ~ticker}

@@ -1,0 +1,179 @@
+"""`groundswell evaluate`: how good a model is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from domain.errors import PermanentError
+from service.cli.app import app
+from service.cli.extras import extra
+
+if TYPE_CHECKING:
+    from models.evaluation.answers import Progress as ShowProgress
+    from models.evaluation.report import Report
+
+
+@app.command(
+    rich_help_panel="Model",
+    epilog=(
+        "Examples: groundswell evaluate MODEL --data labelled.jsonl --task sentiment --map bearish=negative; "
+        "groundswell evaluate MODEL --data-dir DATA --robustness --check"
+    ),
+)
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model folder, a shipped model's name, or a checkpoint of the hub.")],
+    data: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled rows: JSON lines or CSV.")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="In place of --data: what the model's training held out of its files, which are here."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="With --data-dir: the training configuration, if the folder keeps none."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Which of the model's tasks.")] = None,
+    against: Annotated[str | None, typer.Option(metavar="OTHER", help="Hold it against a second model.")] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FROM=TO", help="A label in FILE and what it is called; FROM= leaves it out."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="The column of the text.")] = "text",
+    label_column: Annotated[str, typer.Option(help="The column of the label.")] = "label",
+    entity_column: Annotated[str, typer.Option(help="Entity tasks: the column of the name.")] = "entity",
+    source_column: Annotated[str | None, typer.Option(help="A column of sources, to be told apart.")] = None,
+    by: Annotated[
+        Literal["story", "row"], typer.Option(help="What the resamples behind the intervals draw.")
+    ] = "story",
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also change tickers, names, letters and case, and measure bias.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when robustness is past a limit; implies --robustness.")
+    ] = False,
+    full_precision: Annotated[
+        bool, typer.Option(help="Hold int8 against full precision, where torch is installed.")
+    ] = True,
+    fit_temperature: Annotated[
+        bool, typer.Option("--fit-temperature", help="Store the temperature that these rows say in the model folder.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Store the figures in the model folder.")] = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the model card (README.md) from them; implies --keep.")
+    ] = False,
+    facts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the card says beside figures (YAML). Default: a shipped model's."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures, by task.")] = None,
+    confusion: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the confusion matrix.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of resamples and folds.")] = 0,
+) -> None:
+    """How good a model is: accuracy and F1 with intervals, calibration, speed, robustness."""
+    if (data is None) == (data_dir is None):
+        raise typer.BadParameter("give --data FILE, or --data-dir DIR for what the model's training held out")
+    with extra("train" if data_dir else "torch"):
+        from models.evaluation import opened as opening
+        from models.evaluation.evaluate import Policy, Unit
+        from models.evaluation.evaluate import evaluate as measure
+        from models.evaluation.text import text
+
+    opened = opening.open_model(model, device=device)
+    other = opening.open_model(against, device=device) if against else None
+    exact = opening.in_full_precision(opened) if full_precision else None
+    if data is not None:
+        name = opening.only_task(opened.settings, task)
+        columns = opening.Columns(text=text_column, label=label_column, entity=entity_column, source=source_column)
+        asked = {name: opening.questions_of_file(opened, data, name, columns=columns, label_map=_label_map(maps or []))}
+    elif data_dir is not None:
+        tasks = list(opened.settings.tasks) if task is None else [opening.only_task(opened.settings, task)]
+        asked = opening.questions_held_out(opened, data_dir, tasks, config=config)
+    reports: dict[str, Report] = {}
+    for name, questions in asked.items():
+        if other is not None:
+            opening.check_same_labels(opened, other, name)
+        with _progress() as progress:
+            reports[name] = measure(
+                opened.classifier,
+                questions,
+                temperature=opened.temperature(name),
+                full_precision=exact,
+                against=other.classifier if other else None,
+                policy=Policy(unit=Unit(by), seed=seed, robustness=robustness or check),
+                progress=progress,
+            )
+        typer.echo(text(reports[name]) + "\n")
+    _write(reports, json_file, confusion)
+    if fit_temperature or keep or card:
+        _store(opened.folder, reports, temperature=fit_temperature, keep=keep or card, card=card, facts=facts)
+    failed = [f"{one.name} ({name})" for name, report in reports.items() for one in report.failed]
+    if check and failed:
+        typer.echo(f"past their limits: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def _label_map(maps: Sequence[str]) -> dict[str, str | None]:
+    """`bearish=negative` as it stands in a training configuration; nothing after the sign leaves the label out."""
+    out: dict[str, str | None] = {}
+    for one in maps:
+        label, sign, task_label = one.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"--map is written FROM=TO, got {one!r}")
+        out[label] = task_label or None
+    return out
+
+
+def _write(reports: Mapping[str, Report], json_file: Path | None, confusion: Path | None) -> None:
+    if json_file is not None:
+        figures = {name: report.as_json() for name, report in reports.items()}
+        _write_text(json_file, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+    if confusion is not None:
+        from models.evaluation.picture import draw_confusion
+
+        for name, report in reports.items():
+            path = confusion if len(reports) == 1 else confusion.with_stem(f"{confusion.stem}-{name}")
+            if report.confusion:
+                draw_confusion(path, report.confusion, report.labels, title=f"{report.model}: {name}")
+
+
+def _write_text(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise PermanentError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _store(
+    folder: Path, reports: Mapping[str, Report], *, temperature: bool, keep: bool, card: bool, facts: Path | None
+) -> None:
+    from models.evaluation.card import facts_of, read_facts, write_card
+    from models.evaluation.keep import keep_figures, keep_temperature
+    from models.folder import read_settings
+
+    said = (read_facts(facts) if facts else facts_of(read_settings(folder).name)) if card else None
+    for report in reports.values():
+        if keep:
+            keep_figures(folder, report)
+        if temperature:
+            settings = keep_temperature(folder, report)
+            typer.echo(f"{report.task} has temperature {settings.temperatures[report.task]:g} now: {settings.ref}")
+    if said is not None:
+        typer.echo(f"wrote {write_card(folder, read_settings(folder), said)}")
+
+
+@contextmanager
+def _progress() -> Iterator[ShowProgress]:
+    """A bar on stderr, so that the figures can be piped; none where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        shown = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(shown, description=what, completed=done, total=total)
