@@ -94,7 +94,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Appended:
-    """What one batch did to the history (for metrics and dead letters; never for the windows)."""
+    """What a batch did to the history (for metrics and dead letters; never for the windows)."""
 
     new: int
     duplicates: int
@@ -105,10 +105,16 @@ class Appended:
 class History(Protocol):
     """The truth. One instance per process; blocking."""
 
-    def append(self, batch: RecordBatch) -> Appended:
-        """Write a batch in one transaction: ledger, documents, texts, scores, mentions, minute roll-ups, marks and
-        `next_offset`. Doing it again, in whole or in part, changes nothing. Documents that the sink refuses are
-        found by halving and left out (and returned); `next_offset` moves past them.
+    def append(
+        self, batches: Sequence[RecordBatch], *, recorded: Mapping[Partition, int] | None = None
+    ) -> tuple[Appended, ...]:
+        """Write batches, each of another partition, in one transaction: ledger, documents, texts, scores, mentions,
+        minute roll-ups, marks and `next_offset`. Returns what each of them did, in their order. Doing it again, in
+        whole or in part, changes nothing. Documents that the sink refuses are found by halving and left out (and
+        returned); `next_offset` moves past them.
+
+        `recorded`: the least that must have been recorded of a partition before. Raises Conflict, changing nothing,
+        when it is less: the history was put back to an earlier state.
         """
         ...
 
@@ -116,9 +122,9 @@ class History(Protocol):
         """The offset after the last one recorded; None when nothing of this partition ever was."""
         ...
 
-    def changes(self, partition: Partition, start: int) -> Changes:
-        """What the messages from `start` up to `next_offset` add to the windows, read in one snapshot from the ledger.
-        Late documents add nothing."""
+    def changes(self, starts: Mapping[Partition, int]) -> tuple[Changes, ...]:
+        """What the messages of each partition from its start up to its `next_offset` add to the windows, read in one
+        snapshot from the ledger, in the order given. Late documents add nothing."""
         ...
 
     def truncate(self, partition: Partition, log_end: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 from domain.errors import TemporaryError, WindowsNotWhole
 from domain.log import Partition
 from domain.ports import History, Telemetry, Windows
+from domain.window import Changes
 
 log = logging.getLogger(__name__)
 
@@ -46,42 +48,57 @@ class Reconciler:
         """The guards may have been moved by others: ask for them again."""
         self._guards.clear()
 
-    def count(self, partition: Partition) -> None:
-        """Count everything that the history holds of this partition. The guard is taken to be where this process
-        left it, and asked for only when it is not.
+    def count(self, partitions: Iterable[Partition]) -> None:
+        """Count everything that the history holds of these partitions. The guards are taken to be where this process
+        left them, and asked for only when they are not.
 
         Raises WindowsNotWhole while another process rebuilds the windows, TemporaryError when a server does not answer
-        or the guard is moved by others again and again.
+        or the guards are moved by others again and again.
         """
-        start = self._guards.get(partition)
+        left = list(partitions)
         for _ in range(_ATTEMPTS):
-            if start is None:
-                start = self._ask(partition)
-            changes = self._history.changes(partition, start)
-            if changes.end < start:
-                self._rebuild(Repair.AHEAD_OF_HISTORY, partition)
-                start = None
-                continue
-            try:
-                guard = self._windows.apply(changes)
-            except WindowsNotWhole:
-                self._rebuild(Repair.NOT_WHOLE, partition)
-                start = None
-                continue
-            if guard is None:
-                self._guards[partition] = changes.end
+            for partition in left:
+                if partition not in self._guards:
+                    self._guards[partition] = self._ask(partition)
+            # Asking for one may have led to a rebuild, and with it the others are forgotten.
+            starts = {partition: self._guards[partition] for partition in left if partition in self._guards}
+            counted = self._apply(self._history.changes(starts)) if starts else set()
+            left = [partition for partition in left if partition not in counted]
+            if not left:
                 return
-            self._repaired(Repair.GUARD_MOVED, partition)
-            far = changes.end - guard > REBUILD_WHEN_BEHIND
-            start = None if far else guard
-        raise TemporaryError(f"the windows of {partition.topic}/{partition.number} are moved by others again and again")
+        names = ", ".join(f"{partition.topic}/{partition.number}" for partition in left)
+        raise TemporaryError(f"the windows of {names} are moved by others again and again")
 
     def check(self, partition: Partition) -> None:
         """As `count`, but the guard is asked for: finds what happened to the windows since."""
         guard = self._ask(partition)
         self._guards[partition] = guard
         if guard != (self._history.next_offset(partition) or 0):
-            self.count(partition)
+            self.count([partition])
+
+    def _apply(self, everything: Iterable[Changes]) -> set[Partition]:
+        """Returns the partitions whose changes were applied. A rebuild voids those that come behind."""
+        applied: set[Partition] = set()
+        for changes in everything:
+            partition = changes.partition
+            if changes.end < changes.start:
+                self._rebuild(Repair.AHEAD_OF_HISTORY, partition)
+                break
+            try:
+                guard = self._windows.apply(changes)
+            except WindowsNotWhole:
+                self._rebuild(Repair.NOT_WHOLE, partition)
+                break
+            if guard is None:
+                self._guards[partition] = changes.end
+                applied.add(partition)
+                continue
+            self._repaired(Repair.GUARD_MOVED, partition)
+            if changes.end - guard > REBUILD_WHEN_BEHIND:
+                del self._guards[partition]
+            else:
+                self._guards[partition] = guard
+        return applied
 
     def _ask(self, partition: Partition) -> int:
         """Where the guard is, after a rebuild where only that helps."""

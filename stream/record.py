@@ -178,13 +178,13 @@ class RecordStage:
         )
         return _Run(messages=messages, batch=batch, unreadable=unreadable)
 
-    def _write(self, runs: Iterable[_Run]) -> None:
-        for run in runs:
-            with self._telemetry.timed("step_seconds", stage=STAGE, step="append"):
-                if run.appended is None:
-                    run.appended = self._standing.append(run.batch)
-            with self._telemetry.timed("step_seconds", stage=STAGE, step="count"):
-                self._standing.count(run.batch.partition)
+    def _write(self, runs: Sequence[_Run]) -> None:
+        with self._telemetry.timed("step_seconds", stage=STAGE, step="append"):
+            new = [run for run in runs if run.appended is None]
+            for run, appended in zip(new, self._standing.append([run.batch for run in new]), strict=True):
+                run.appended = appended
+        with self._telemetry.timed("step_seconds", stage=STAGE, step="count"):
+            self._standing.count([run.batch.partition for run in runs])
 
     def _refused(self, run: _Run) -> Iterable[DeadLetter]:
         if run.appended is None or not run.appended.refused:

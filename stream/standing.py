@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from typing import Final, TypeVar
 from uuid import UUID
 
-from domain.errors import PermanentError
+from domain.errors import Conflict, PermanentError
 from domain.log import Partition, RecordBatch
 from domain.ports import Appended, History, Telemetry, TopicIds, Windows
 from stream.incoming import TopicPartition
@@ -23,6 +23,9 @@ T = TypeVar("T")
 READ_AGAIN: Final = 200_000
 """Messages. When a log was cut off, others may have taken the offsets of lost ones before anyone looked. Kafka loses
 what it had not flushed; so many before its end are read again, and what is known of them changes nothing."""
+
+
+_START_AGAIN: Final = "Postgres was restored or failed over; start again, to read on from where it ends"
 
 
 class Standing:
@@ -76,16 +79,19 @@ class Standing:
         if await self._bring_together(back) - back:
             raise PermanentError("Kafka lost messages of the scored log that were recorded: start again")
 
-    def append(self, batch: RecordBatch) -> Appended:
+    def append(self, batches: Sequence[RecordBatch]) -> tuple[Appended, ...]:
         """Append to the history, unless that would leave a gap in it. Blocking."""
-        self._require_recorded(batch.partition)
-        appended = self._history.append(batch)
-        self._recorded[batch.partition] = max(batch.end, self._recorded.get(batch.partition, 0))
+        try:
+            appended = self._history.append(batches, recorded=self._recorded)
+        except Conflict as conflict:
+            raise PermanentError(f"{conflict}: {_START_AGAIN}") from conflict
+        for batch in batches:
+            self._recorded[batch.partition] = max(batch.end, self._recorded.get(batch.partition, 0))
         return appended
 
-    def count(self, partition: Partition) -> None:
+    def count(self, partitions: Iterable[Partition]) -> None:
         """Count into the windows what the history holds. Blocking."""
-        self._reconciler.count(partition)
+        self._reconciler.count(partitions)
 
     async def _bring_together(self, back: Set[Partition]) -> Set[Partition]:
         """Returns the partitions whose logs were cut off, those in `back` among them."""
@@ -116,18 +122,14 @@ class Standing:
             self._reconciler.check(partition)
 
     def _read_recorded(self) -> dict[Partition, int]:
-        for partition in self._partitions.values():
-            self._require_recorded(partition)
         offsets = {partition: self._history.next_offset(partition) for partition in self._partitions.values()}
+        for partition, offset in offsets.items():
+            known = self._recorded.get(partition, 0)
+            if (offset or 0) < known:
+                raise PermanentError(
+                    f"the history of {partition.topic}/{partition.number} went back behind {known}: {_START_AGAIN}"
+                )
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
-
-    def _require_recorded(self, partition: Partition) -> None:
-        known = self._recorded.get(partition)
-        if known is not None and (self._history.next_offset(partition) or 0) < known:
-            raise PermanentError(
-                f"the history of {partition.topic}/{partition.number} went back behind {known}: Postgres was restored "
-                "or failed over; start again, to read on from where it ends"
-            )
 
     def _identify(self, places: Iterable[TopicPartition]) -> Mapping[str, UUID]:
         return {topic: self._topic_ids.topic_id(topic) for topic in {place.topic for place in places}}

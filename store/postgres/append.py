@@ -1,46 +1,59 @@
-"""Writes one batch of the scored log in one transaction, exactly once.
+"""Writes batches of the scored log, of a partition each, in one transaction, exactly once.
 
-Whatever sends a batch again, in whole or in part, finds its messages below `next_offset`: the lock on the partition's
-`progress` row puts all writers of the partition in order, and only messages at or past it are written. The ledger's
+Whatever sends a batch again, in whole or in part, finds its messages below `next_offset`: the locks on the partitions'
+`progress` rows put all writers of a partition in order, and only messages at or past it are written. The ledger's
 primary key finds the same document at another message, in whichever partition. So a document is counted at one message,
 the one that its ledger row names.
 
-Locks are taken in the same order by everyone (the partition, then documents by id, then roll-ups by subject and
-minute), so that writers of several partitions wait for each other but never in a circle.
+Locks are taken in the same order by everyone (partitions by number, then documents by id, then roll-ups by subject and
+minute), so that writers wait for each other but never in a circle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
-from psycopg2.extras import execute_values
 
 from domain.log import Partition, RecordBatch
 from domain.ports import Appended, Refused
-from store.postgres.lateness import SourceState, walk
-from store.postgres.marks import read_states
+from store.postgres.lateness import Walked, walk
+from store.postgres.progress import Reached, lock, read_refusals, saving, went_back
 from store.postgres.session import Session
-from store.postgres.staging import COPY, Row, stream
-from store.tables import MARK_STATUSES
+from store.postgres.staging import COPY, Message, Row, stream
+
+_DROP_KNOWN = """
+DELETE FROM staged USING progress
+ WHERE progress.partition_id = staged.partition_id AND message_offset < next_offset
+"""
+
+_MARK_LATE = """
+UPDATE staged SET late = true
+  FROM unnest(%s::integer[], %s::bigint[]) AS found (partition_id, message_offset)
+ WHERE staged.partition_id = found.partition_id AND staged.message_offset = found.message_offset
+"""
 
 _LEDGER = """
+WITH written AS (
 INSERT INTO ledger (message_offset, published_at, partition_id, publisher_id, polarity, label, late, document_id,
                     subjects)
-SELECT message_offset, published_at, %s, nullif(publisher_id, 0), CASE WHEN model_id <> 0 THEN polarity END,
+SELECT message_offset, published_at, partition_id, nullif(publisher_id, 0), CASE WHEN model_id <> 0 THEN polarity END,
        CASE WHEN model_id <> 0 THEN label END, late, document_id, subjects
-  FROM staged ORDER BY document_id, message_offset
+  FROM staged ORDER BY document_id, partition_id, message_offset
     ON CONFLICT DO NOTHING
+RETURNING partition_id, late)
+SELECT partition_id, count(*), count(*) FILTER (WHERE late) FROM written GROUP BY partition_id
 """
 
 _DROP_DUPLICATES = """
 DELETE FROM staged WHERE NOT EXISTS
     (SELECT FROM ledger WHERE ledger.document_id = staged.document_id
-        AND ledger.partition_id = %s AND ledger.message_offset = staged.message_offset)
+        AND ledger.partition_id = staged.partition_id AND ledger.message_offset = staged.message_offset)
 """
 
-_THE_REST = """
+_THE_REST = b"""
 INSERT INTO document (published_at, received_at, source_id, author_id, kind, unscored, late, document_id, given_id,
                       lang, symbols)
 SELECT published_at, received_at, nullif(source_id, 0), nullif(author_id, 0), kind, nullif(unscored, 0), late,
@@ -77,126 +90,107 @@ SELECT date_bin('1 minute', published_at, '1970-01-01 00:00:00+00') AS minute, s
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A batch, where its partition stood when it was locked, and what a walk over it from there found."""
+
+    number: int
+    batch: RecordBatch
+    first_offset: int
+    walked: Walked
+
+
 def write(
     session: Session,
-    batch: RecordBatch,
+    batches: Sequence[RecordBatch],
     rows: Sequence[Row],
-    refused: Sequence[Refused],
+    refused: Mapping[Message, Refused],
     *,
+    recorded: Mapping[Partition, int],
     lateness: timedelta,
     commit: bool = True,
-) -> Appended:
-    """Write the rows of a batch, its marks, the refusals, and how far it goes. Without `commit` only try it.
+) -> tuple[Appended, ...]:
+    """Write the rows of batches, their marks, the refusals, and how far they go. Without `commit` only try it.
 
-    Raises psycopg2.Error; nothing is written then.
+    Raises Conflict when less than `recorded` is, and psycopg2.Error; nothing is written then.
     """
-    partition_id = session.partitions[batch.partition]
     with session.transaction(commit=commit) as cursor:
         if rows:
             cursor.copy_expert(COPY, stream(rows))
-        first_offset = lock_progress(cursor, partition_id)
-        known = read_states(session, cursor, partition_id)
-        walked = walk(batch, first_offset, known, lateness)
-        new, late = _store(cursor, partition_id, rows, first_offset, walked.late)
-        again = _refusals(cursor, partition_id, batch.start, min(first_offset, batch.end))
-        fresh = [refusal for refusal in refused if refusal.offset >= first_offset]
-        _save(session, cursor, partition_id, walked.states, fresh, batch.end)
-    everything = sorted((*again, *fresh), key=lambda refusal: refusal.offset)
-    duplicates = len(batch.documents) - new - len(everything)
-    return Appended(new=new, duplicates=duplicates, late=late, refused=tuple(everything))
-
-
-def _store(
-    cursor: Cursor, partition_id: int, rows: Sequence[Row], first_offset: int, late_offsets: Collection[int]
-) -> tuple[int, int]:
-    """Fill all tables from the staged rows at or past an offset; how many were new, and how many of these late."""
-    staged = sum(row.offset >= first_offset for row in rows)
-    if staged < len(rows):
-        cursor.execute("DELETE FROM staged WHERE message_offset < %s", (first_offset,))
-    if not staged:
-        return 0, 0
-    if late_offsets:
-        cursor.execute("UPDATE staged SET late = true WHERE message_offset = ANY (%s)", (list(late_offsets),))
-    cursor.execute(_LEDGER, (partition_id,))
-    new = cursor.rowcount
-    if new < staged:
-        cursor.execute(_DROP_DUPLICATES, (partition_id,))
-    late = 0
-    if late_offsets:
-        cursor.execute("SELECT count(*) FROM staged WHERE late")
-        late = _one(cursor)
-    cursor.execute(_THE_REST)
-    return new, late
-
-
-def lock_progress(cursor: Cursor, partition_id: int) -> int:
-    """Lock the partition's row, making it when there is none, and read its `next_offset` as of then."""
-    cursor.execute("SELECT next_offset FROM progress WHERE partition_id = %s FOR UPDATE", (partition_id,))
-    if (row := cursor.fetchone()) is not None:
-        return int(row[0])
-    cursor.execute(
-        "INSERT INTO progress (partition_id, next_offset) VALUES (%s, 0)"
-        " ON CONFLICT (partition_id) DO UPDATE SET next_offset = progress.next_offset RETURNING next_offset",
-        (partition_id,),
+        runs = _lock(session, cursor, batches, recorded, lateness)
+        counted = _fill_ledger(cursor, rows, runs)
+        again = read_refusals(
+            cursor,
+            {
+                run.number: (run.batch.start, min(run.first_offset, run.batch.end))
+                for run in runs
+                if run.batch.start < run.first_offset
+            },
+        )
+        reached = [
+            Reached(
+                number=run.number,
+                next_offset=run.batch.end,
+                states=run.walked.states,
+                refused=[
+                    one
+                    for (number, offset), one in refused.items()
+                    if number == run.number and offset >= run.first_offset
+                ],
+            )
+            for run in runs
+        ]
+        _fill_the_rest(session, cursor, reached, documents=bool(counted))
+    return tuple(
+        _appended(run.batch, counted.get(run.number, (0, 0)), [*again.get(run.number, ()), *to.refused])
+        for run, to in zip(runs, reached, strict=True)
     )
-    return _one(cursor)
 
 
-def _refusals(cursor: Cursor, partition_id: int, start: int, end: int) -> list[Refused]:
-    """What was refused when these messages were recorded: told again, since the teller may have died before acting."""
-    if start >= end:
-        return []
-    cursor.execute(
-        "SELECT message_offset, reason, message FROM refusal"
-        " WHERE partition_id = %s AND message_offset >= %s AND message_offset < %s",
-        (partition_id, start, end),
-    )
-    return [Refused(offset=offset, reason=reason, message=message) for offset, reason, message in cursor.fetchall()]
-
-
-def _save(
+def _lock(
     session: Session,
     cursor: Cursor,
-    partition_id: int,
-    states: Mapping[Partition, SourceState],
-    refused: Sequence[Refused],
-    next_offset: int,
-) -> None:
-    if states:
-        execute_values(
-            cursor,
-            "INSERT INTO mark (scored_partition_id, source_partition_id, status, next_offset, high_time, ended_at,"
-            " fan_out) VALUES %s ON CONFLICT (scored_partition_id, source_partition_id) DO UPDATE SET"
-            " status = excluded.status, next_offset = excluded.next_offset, high_time = excluded.high_time,"
-            " ended_at = excluded.ended_at, fan_out = excluded.fan_out, recorded_at = excluded.recorded_at",
-            [
-                (
-                    partition_id,
-                    session.partitions[source],
-                    None if state.status is None else MARK_STATUSES[state.status],
-                    state.next_offset,
-                    state.high_time,
-                    state.ended_at,
-                    state.fan_out,
-                )
-                for source, state in states.items()
-            ],
-            page_size=1000,
-        )
-    if refused:
-        execute_values(
-            cursor,
-            "INSERT INTO refusal (partition_id, message_offset, reason, message) VALUES %s ON CONFLICT DO NOTHING",
-            [(partition_id, refusal.offset, refusal.reason, refusal.message) for refusal in refused],
-            page_size=1000,
-        )
-    cursor.execute(
-        "UPDATE progress SET next_offset = greatest(next_offset, %s), recorded_at = now() WHERE partition_id = %s",
-        (next_offset, partition_id),
-    )
+    batches: Sequence[RecordBatch],
+    recorded: Mapping[Partition, int],
+    lateness: timedelta,
+) -> list[_Run]:
+    standings = lock(session, cursor, [session.partitions[batch.partition] for batch in batches])
+    runs: list[_Run] = []
+    for batch in batches:
+        number = session.partitions[batch.partition]
+        standing = standings[number]
+        if standing.next_offset < recorded.get(batch.partition, 0):
+            raise went_back(batch.partition, recorded[batch.partition], standing.next_offset)
+        walked = walk(batch, standing.next_offset, standing.states, lateness)
+        runs.append(_Run(number=number, batch=batch, first_offset=standing.next_offset, walked=walked))
+    return runs
 
 
-def _one(cursor: Cursor) -> int:
-    row = cursor.fetchone()
-    assert row is not None  # noqa: S101 - both statements return one row
-    return int(row[0])
+def _fill_ledger(cursor: Cursor, rows: Sequence[Row], runs: Sequence[_Run]) -> dict[int, tuple[int, int]]:
+    """Bring the staged rows down to what is new. Returns for each partition how many that are, and how many are late;
+    nothing for partitions without."""
+    first_offsets = {run.number: run.first_offset for run in runs}
+    staged = sum(offset >= first_offsets[number] for number, offset in (row.message for row in rows))
+    if staged < len(rows):
+        cursor.execute(_DROP_KNOWN)
+    if not staged:
+        return {}
+    late = [(run.number, offset) for run in runs for offset in run.walked.late]
+    if late:
+        cursor.execute(_MARK_LATE, [list(column) for column in zip(*late, strict=True)])
+    cursor.execute(_LEDGER)
+    counted = {number: (new, late) for number, new, late in cursor.fetchall()}
+    if sum(new for new, _ in counted.values()) < staged:
+        cursor.execute(_DROP_DUPLICATES)
+    return counted
+
+
+def _fill_the_rest(session: Session, cursor: Cursor, reached: Sequence[Reached], *, documents: bool) -> None:
+    cursor.execute((_THE_REST if documents else b"") + saving(session, cursor, reached))
+
+
+def _appended(batch: RecordBatch, counted: tuple[int, int], refused: Iterable[Refused]) -> Appended:
+    new, late = counted
+    everything = sorted(refused, key=lambda refusal: refusal.offset)
+    duplicates = len(batch.documents) - new - len(everything)
+    return Appended(new=new, duplicates=duplicates, late=late, refused=tuple(everything))

@@ -1,51 +1,66 @@
-"""Reads what a run of messages of `scored` adds to the windows."""
+"""Reads what runs of messages of `scored` add to the windows."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
 
 from domain.log import Partition
 from domain.subject import Subject
 from domain.timeline import Minute
+from domain.watermark import MarkState
 from domain.window import UNKNOWN_PUBLISHER, Changes, Counts
 from store.postgres.marks import read_marks
-from store.postgres.session import Session
+from store.postgres.session import SNAPSHOT, Session
 
 CHANGES = """
+SELECT asked.partition_id, sums.*
+  FROM unnest(%s::integer[], %s::bigint[], %s::bigint[]) AS asked (partition_id, start, finish),
+       LATERAL (
 SELECT subject_id, (extract(epoch FROM date_bin('1 minute', published_at, '1970-01-01 00:00:00+00')) / 60)::integer
            AS minute,
        count(*), count(*) FILTER (WHERE label = -1), count(*) FILTER (WHERE label = 0),
        count(*) FILTER (WHERE label = 1), sum(polarity)::bigint, sum(polarity::bigint * polarity)::bigint,
        array_agg(DISTINCT coalesce(publisher_id, 0)) FILTER (WHERE label = -1)
   FROM ledger, unnest(subjects) subject_id
- WHERE partition_id = %s AND message_offset >= %s AND message_offset < %s AND NOT late
- GROUP BY 1, 2
+ WHERE partition_id = asked.partition_id AND message_offset >= start AND message_offset < finish AND NOT late
+ GROUP BY 1, 2) sums
 """
 
 
-def read_changes(session: Session, partition: Partition, start: int) -> Changes:
-    """What the messages of `partition` from `start` up to `next_offset` add, as of one instant.
+def read_changes(session: Session, starts: Mapping[Partition, int]) -> tuple[Changes, ...]:
+    """What the messages of each partition from its start up to `next_offset` add, as of one instant.
 
     It reads the ledger alone, whose rows say what a document counted as. Raises psycopg2.Error.
     """
-    number = session.partitions.find(session.cursor, partition)
-    if number is None:
-        return Changes(partition=partition, start=start, end=0)
-    with session.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY") as cursor:
-        # A ledger that has never been analysed must not be read from end to end.
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("SELECT next_offset FROM progress WHERE partition_id = %s", (number,))
-        row = cursor.fetchone()
-        end = 0 if row is None else int(row[0])
-        marks = read_marks(session, cursor, number)
-        cursor.execute(CHANGES, (number, start, end))
+    numbers = {partition: session.partitions.find(session.cursor, partition) for partition in starts}
+    asked = {number: starts[partition] for partition, number in numbers.items() if number is not None}
+    with session.transaction(SNAPSHOT) as cursor:
+        cursor.execute("SELECT partition_id, next_offset FROM progress WHERE partition_id = ANY (%s)", (list(asked),))
+        ends: dict[int, int] = dict(cursor.fetchall())
+        marks: defaultdict[Partition, list[MarkState]] = defaultdict(list)
+        for mark in read_marks(session, cursor, list(asked)):
+            marks[mark.scored].append(mark)
+        cursor.execute(CHANGES, (list(asked), list(asked.values()), [ends.get(number, 0) for number in asked]))
         rows = cursor.fetchall()
-        subjects = session.subjects.keys(cursor, [row[0] for row in rows])
-        publishers = session.publishers.keys(cursor, {number for row in rows for number in row[8] or ()} - {0})
+        subjects = session.subjects.keys(cursor, [row[1] for row in rows])
+        publishers = session.publishers.keys(cursor, {number for row in rows for number in row[-1] or ()} - {0})
         publishers[0] = UNKNOWN_PUBLISHER
-    counts: dict[tuple[Subject, Minute], Counts] = {}
-    negative: dict[tuple[Subject, Minute], frozenset[str]] = {}
-    for subject, minute, *sums, spoke in rows:
+    counts: defaultdict[int | None, dict[tuple[Subject, Minute], Counts]] = defaultdict(dict)
+    negative: defaultdict[int | None, dict[tuple[Subject, Minute], frozenset[str]]] = defaultdict(dict)
+    for number, subject, minute, *sums, spoke in rows:
         key = subjects[subject], minute
-        counts[key] = Counts(*sums)
+        counts[number][key] = Counts(*sums)
         if spoke:
-            negative[key] = frozenset(publishers[number] for number in spoke)
-    return Changes(partition=partition, start=start, end=end, counts=counts, negative_publishers=negative, marks=marks)
+            negative[number][key] = frozenset(publishers[one] for one in spoke)
+    return tuple(
+        Changes(
+            partition=partition,
+            start=starts[partition],
+            end=0 if number is None else ends.get(number, 0),
+            counts=counts[number],
+            negative_publishers=negative[number],
+            marks=tuple(marks[partition]),
+        )
+        for partition, number in numbers.items()
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -12,13 +12,13 @@ from domain.errors import PermanentError
 from domain.log import Partition, RecordBatch
 from domain.ports import Appended, Refused
 from domain.window import Changes
-from store.postgres.append import lock_progress, write
+from store.postgres.append import write
 from store.postgres.changes import read_changes
 from store.postgres.connection import Postgres
 from store.postgres.errors import REFUSED, is_refusal, translate, translated
-from store.postgres.session import Session
+from store.postgres.session import SNAPSHOT, Session
 from store.postgres.snapshot import HistorySnapshot
-from store.postgres.staging import Row, rows_of
+from store.postgres.staging import Message, Row, rows_of
 
 
 class PostgresHistory:
@@ -30,28 +30,40 @@ class PostgresHistory:
         self._lateness = lateness
         self._open: Session | None = None
 
-    def append(self, batch: RecordBatch) -> Appended:
+    def append(
+        self, batches: Sequence[RecordBatch], *, recorded: Mapping[Partition, int] | None = None
+    ) -> tuple[Appended, ...]:
+        if not batches:
+            return ()
         with self._session() as session:
-            sources = {record.origin.partition for _, record in batch.documents}
-            sources.update(mark.partition for _, mark in batch.marks)
-            session.partitions.resolve(session.cursor, {batch.partition, *sources})
-            refused: dict[int, Refused] = {}
+            session.partitions.resolve(session.cursor, _partitions(batches))
+            refused: dict[Message, Refused] = {}
             while True:
-                documents = [(offset, record) for offset, record in batch.documents if offset not in refused]
-                staged = rows_of(session, documents)
-                refused.update((refusal.offset, refusal) for refusal in staged.refused)
+                messages = (
+                    ((session.partitions[batch.partition], offset), record)
+                    for batch in batches
+                    for offset, record in batch.documents
+                )
+                staged = rows_of(session, (entry for entry in messages if entry[0] not in refused))
+                refused.update(staged.refused)
                 try:
-                    return write(session, batch, staged.rows, list(refused.values()), lateness=self._lateness)
+                    return write(
+                        session, batches, staged.rows, refused, recorded=recorded or {}, lateness=self._lateness
+                    )
                 except psycopg2.Error as error:
                     if not is_refusal(error):
                         raise
-                    found = self._isolate(session, batch, staged.rows)
+                    found = self._isolate(session, batches, staged.rows)
                     if not found:
+                        spans = ", ".join(
+                            f"{batch.partition.topic}-{batch.partition.number} from {batch.start} to {batch.end}"
+                            for batch in batches
+                        )
                         raise PermanentError(
-                            f"Postgres refuses the batch {batch.partition.topic}-{batch.partition.number} from"
-                            f" {batch.start} to {batch.end}, but none of its documents alone: {translate(error)}"
+                            f"Postgres refuses the messages of {spans}, but none of their documents alone: "
+                            f"{translate(error)}"
                         ) from error
-                    refused.update((refusal.offset, refusal) for refusal in found)
+                    refused.update(found)
 
     def next_offset(self, partition: Partition) -> int | None:
         with self._session() as session:
@@ -62,9 +74,9 @@ class PostgresHistory:
             row = session.cursor.fetchone()
             return None if row is None else int(row[0])
 
-    def changes(self, partition: Partition, start: int) -> Changes:
+    def changes(self, starts: Mapping[Partition, int]) -> tuple[Changes, ...]:
         with self._session() as session:
-            return read_changes(session, partition, start)
+            return read_changes(session, starts)
 
     def truncate(self, partition: Partition, log_end: int) -> None:
         """As the port says. The roll-ups keep what was counted, and so do rebuilt windows: bring the windows' guard up
@@ -75,7 +87,9 @@ class PostgresHistory:
             if number is None:
                 return
             with session.transaction() as cursor:
-                if lock_progress(cursor, number) <= log_end:
+                cursor.execute("SELECT next_offset FROM progress WHERE partition_id = %s FOR UPDATE", (number,))
+                row = cursor.fetchone()
+                if row is None or row[0] <= log_end:
                     return
                 cursor.execute(
                     "UPDATE ledger SET partition_id = NULL, message_offset = NULL"
@@ -96,7 +110,7 @@ class PostgresHistory:
         with translated():
             session = Session(self._postgres)
             try:
-                with session.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY"):
+                with session.transaction(SNAPSHOT):
                     yield HistorySnapshot(session)
             finally:
                 session.close()
@@ -107,19 +121,20 @@ class PostgresHistory:
             self._open.close()
             self._open = None
 
-    def _isolate(self, session: Session, batch: RecordBatch, rows: Sequence[Row]) -> list[Refused]:
+    def _isolate(self, session: Session, batches: Sequence[RecordBatch], rows: Sequence[Row]) -> dict[Message, Refused]:
         """Find the rows that Postgres refuses, by halving a set that it refused; all of it is rolled back."""
-        found: list[Refused] = []
+        found: dict[Message, Refused] = {}
         suspects = [rows]
         while suspects:
             part = suspects.pop()
             try:
-                write(session, batch, part, (), lateness=self._lateness, commit=False)
+                write(session, batches, part, {}, recorded={}, lateness=self._lateness, commit=False)
             except psycopg2.Error as error:
                 if not is_refusal(error):
                     raise
                 if len(part) == 1:
-                    found.append(Refused(offset=part[0].offset, reason=REFUSED, message=str(translate(error))))
+                    _, offset = message = part[0].message
+                    found[message] = Refused(offset=offset, reason=REFUSED, message=str(translate(error)))
                 elif part:
                     middle = len(part) // 2
                     suspects += [part[:middle], part[middle:]]
@@ -135,3 +150,12 @@ class PostgresHistory:
             except BaseException:
                 self.close()
                 raise
+
+
+def _partitions(batches: Sequence[RecordBatch]) -> set[Partition]:
+    """Those of the batches, and the sources that they speak of."""
+    found = {batch.partition for batch in batches}
+    for batch in batches:
+        found.update(record.origin.partition for _, record in batch.documents)
+        found.update(mark.partition for _, mark in batch.marks)
+    return found

@@ -7,10 +7,10 @@ source partition: a function of the log alone, whoever reads it.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from domain.log import Mark, MarkStatus, Partition, RecordBatch, ScoredRecord
 
@@ -63,7 +63,8 @@ def walk(batch: RecordBatch, start: int, states: Mapping[Partition, SourceState]
     """Walk the messages of a batch from offset `start` on, beginning with the states as of there."""
     now = dict(states)
     late: set[int] = set()
-    for offset, entry in _in_order(batch):
+    entries: list[tuple[int, ScoredRecord | Mark]] = [*batch.documents, *batch.marks]
+    for offset, entry in sorted(entries, key=itemgetter(0)):
         if offset < start:
             continue
         if isinstance(entry, Mark):
@@ -76,10 +77,6 @@ def walk(batch: RecordBatch, start: int, states: Mapping[Partition, SourceState]
             late.add(offset)
     changed = {partition: state for partition, state in now.items() if states.get(partition) != state}
     return Walked(late=frozenset(late), states=changed)
-
-
-def _in_order(batch: RecordBatch) -> Iterator[tuple[int, ScoredRecord | Mark]]:
-    return heapq.merge(batch.documents, batch.marks, key=lambda entry: entry[0])
 
 
 def _latest(one: datetime | None, other: datetime | None) -> datetime | None:

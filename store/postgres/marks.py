@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
 
-from domain.log import Partition
 from domain.watermark import MarkState
 from store.postgres.lateness import SourceState
 from store.postgres.session import Session
 from store.tables import MARK_STATUSES
 
 _STATUSES = {number: status for status, number in MARK_STATUSES.items()}
-
-_STATES = """
-SELECT source_partition_id, status, next_offset, high_time, ended_at, fan_out
-  FROM mark WHERE scored_partition_id = %s
-"""
 
 # A topic made anew has another id. Of the incarnations of a source topic only the one that was last heard of counts,
 # and of a source only what was said through the incarnation of `scored` in which it was last heard of: nobody will ever
@@ -36,27 +33,23 @@ SELECT scored_partition_id, source_partition_id, status, next_offset, high_time,
 """
 
 
-def read_states(session: Session, cursor: Cursor, scored: int) -> dict[Partition, SourceState]:
-    """Everything that one partition of `scored`, given by its number, knows of source partitions."""
-    cursor.execute(_STATES, (scored,))
-    rows = cursor.fetchall()
-    sources = session.partitions.keys(cursor, [row[0] for row in rows])
-    return {
-        sources[source]: SourceState(
-            status=None if status is None else _STATUSES[status],
-            next_offset=next_offset,
-            high_time=high_time,
-            ended_at=ended_at,
-            fan_out=fan_out,
-        )
-        for source, status, next_offset, high_time, ended_at, fan_out in rows
-    }
+def state_of(
+    status: int | None, next_offset: int, high_time: datetime | None, ended_at: datetime | None, fan_out: int
+) -> SourceState:
+    """The state in a row of the `mark` table, but for whose it is."""
+    return SourceState(
+        status=None if status is None else _STATUSES[status],
+        next_offset=next_offset,
+        high_time=high_time,
+        ended_at=ended_at,
+        fan_out=fan_out,
+    )
 
 
-def read_marks(session: Session, cursor: Cursor, scored: int | None = None) -> tuple[MarkState, ...]:
-    """The marks that count, of one partition of `scored` or of all. Those of former incarnations of topics do not, once
-    later ones have been heard of; nor do sources of which there have been documents only."""
-    cursor.execute(_MARKS if scored is None else f"{_MARKS} AND scored_partition_id = %s", (scored,))
+def read_marks(session: Session, cursor: Cursor, scored: Sequence[int] | None = None) -> tuple[MarkState, ...]:
+    """The marks that count, of some partitions of `scored` or of all. Those of former incarnations of topics do not,
+    once later ones have been heard of; nor do sources of which there have been documents only."""
+    cursor.execute(_MARKS if scored is None else f"{_MARKS} AND scored_partition_id = ANY (%s)", (scored,))
     rows = cursor.fetchall()
     names = session.partitions.keys(cursor, {number for row in rows for number in row[:2]})
     marks = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
 
@@ -11,6 +12,13 @@ from store.postgres.connection import Postgres
 from store.postgres.names import model_names, partition_names, publisher_names, subject_names
 from store.postgres.partitions import Month, make_partitions
 from store.postgres.staging import STAGING_TABLE
+
+BEGIN: Final = "BEGIN"
+SNAPSHOT: Final = (
+    # Tables that have never been analysed must not be read from end to end, nor a plan that looks dear be compiled.
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+)
+"""All of the transaction sees the database as of its first query."""
 
 
 class Session:
@@ -49,9 +57,9 @@ class Session:
         self.models.trim()
 
     @contextmanager
-    def transaction(self, kind: str = "", *, commit: bool = True) -> Iterator[Cursor]:
+    def transaction(self, begin: str = BEGIN, *, commit: bool = True) -> Iterator[Cursor]:
         """A transaction: committed at the end of the block (rolled back, if told so), rolled back by an exception."""
-        self.cursor.execute(f"BEGIN {kind}")
+        self.cursor.execute(begin)
         try:
             yield self.cursor
         except BaseException:

@@ -29,14 +29,12 @@ SELECT subject_id, minute, count, negative, neutral, positive, polarity_sum, pol
 
 
 class HistorySnapshot:
-    """store.rebuild_source.RebuildSnapshot, on a session that is in a REPEATABLE READ transaction."""
+    """store.rebuild_source.RebuildSnapshot, on a session that is in a SNAPSHOT transaction."""
 
     def __init__(self, session: Session) -> None:
         """Takes the snapshot: the first query of a transaction decides what all of it sees."""
         self._session = session
         cursor = session.cursor
-        # Partitions that have never been analysed must not be read from end to end for each minute.
-        cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SELECT partition_id, next_offset FROM progress")
         progress = dict(cursor.fetchall())
         names = session.partitions.keys(cursor, progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -54,6 +54,7 @@ _FIXED: Final = (
     ("negative", "double precision", "d"),
     ("neutral", "double precision", "d"),
     ("positive", "double precision", "d"),
+    ("partition_id", "integer", "i"),
     ("source_id", "integer", "i"),
     ("author_id", "integer", "i"),
     ("publisher_id", "integer", "i"),
@@ -91,36 +92,40 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
+Message = tuple[int, int]
+"""A message of `scored`: the number of its partition, and its offset there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """A document on its way in."""
 
-    offset: int
+    message: Message
     data: bytes
     """The row in binary COPY format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """The documents of a batch as rows, and those that could not be made into one."""
+    """Documents as rows, and those that could not be made into one."""
 
     rows: tuple[Row, ...]
-    refused: tuple[Refused, ...]
+    refused: Mapping[Message, Refused]
 
 
-def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> Staged:
+def rows_of(session: Session, documents: Iterable[tuple[Message, ScoredRecord]]) -> Staged:
     """Number the names that the documents use, make the partitions that they need, and make rows of them.
 
     Call it outside of any transaction.
     """
     session.trim()
-    refused: list[Refused] = []
+    refused: dict[Message, Refused] = {}
     wanted = _Wanted(session)
     fit: list[_Fit] = []
-    for offset, record in documents:
-        found = wanted.add(offset, record)
+    for message, record in documents:
+        found = wanted.add(message, record)
         if isinstance(found, Refusal):
-            refused.append(_refused(offset, found))
+            refused[message] = _refused(message, found)
         else:
             fit.append(found)
     if fit:
@@ -128,12 +133,12 @@ def rows_of(session: Session, documents: Iterable[tuple[int, ScoredRecord]]) -> 
     rows: list[Row] = []
     for one in fit:
         try:
-            rows.append(Row(offset=one.offset, data=_row(session, one)))
+            rows.append(Row(message=one.message, data=_row(session, one)))
         except ValueError:
-            refused.append(_refused(one.offset, Refusal.TEXT))
+            refused[one.message] = _refused(one.message, Refusal.TEXT)
         except struct.error:
-            refused.append(_refused(one.offset, Refusal.NUMBER))
-    return Staged(rows=tuple(rows), refused=tuple(refused))
+            refused[one.message] = _refused(one.message, Refusal.NUMBER)
+    return Staged(rows=tuple(rows), refused=refused)
 
 
 def stream(rows: Iterable[Row]) -> BytesIO:
@@ -145,7 +150,7 @@ def stream(rows: Iterable[Row]) -> BytesIO:
 class _Fit:
     """A document that nothing seems to be wrong with, and the names that it needs numbers for."""
 
-    offset: int
+    message: Message
     scored: ScoredDocument
     subjects: tuple[Subject, ...]
     model: ModelLabels | None
@@ -161,7 +166,7 @@ class _Wanted:
         self._models: set[ModelLabels] = set()
         self._months: set[Month] = set()
 
-    def add(self, offset: int, record: ScoredRecord) -> _Fit | Refusal:
+    def add(self, message: Message, record: ScoredRecord) -> _Fit | Refusal:
         """Note what a document needs; or say why it can't be stored, noting nothing."""
         scored = record.scored
         document, session = scored.document, self._session
@@ -181,7 +186,7 @@ class _Wanted:
         self._publishers.update(new_publishers)
         self._subjects.update(new_subjects)
         self._months.add(month_of(document.published_at))
-        return _Fit(offset, scored, subjects, model)
+        return _Fit(message, scored, subjects, model)
 
     def resolve(self) -> None:
         session = self._session
@@ -192,7 +197,7 @@ class _Wanted:
 
 
 def _row(session: Session, one: _Fit) -> bytes:
-    scored, publishers = one.scored, session.publishers
+    (partition_id, offset), scored, publishers = one.message, one.scored, session.publishers
     document, classification = scored.document, scored.classification
     subjects = [session.subjects[subject] for subject in one.subjects]
     negative = neutral = positive = 0.0
@@ -209,12 +214,13 @@ def _row(session: Session, one: _Fit) -> bytes:
     return b"".join(
         (
             _fixed.pack(
-                one.offset,
+                offset,
                 timestamp(document.published_at),
                 timestamp(document.received_at),
                 negative,
                 neutral,
                 positive,
+                partition_id,
                 0 if document.source is None else publishers[document.source],
                 0 if document.author is None else publishers[document.author],
                 publishers[document.publisher] if document.publisher else 0,
@@ -260,5 +266,6 @@ def _unfit(name: str) -> Refusal | None:
     return Refusal.NAME if size > NAME_LIMIT else None
 
 
-def _refused(offset: int, reason: Refusal) -> Refused:
+def _refused(message: Message, reason: Refusal) -> Refused:
+    _, offset = message
     return Refused(offset=offset, reason=reason.value, message=_MESSAGES[reason])

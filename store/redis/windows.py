@@ -127,7 +127,7 @@ class RedisWindows:
                 self._sleep(WAIT_STEP)
                 waited += WAIT_STEP
                 found = lease.ask()
-        self._namespaces.clear()
+        # Where guards were seen is kept: changes computed before this, of whatever partition, are void.
         self._horizon, self._horizon_asked = EVERYTHING, None
 
     def _rebuild(self) -> None:

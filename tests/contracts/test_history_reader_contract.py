@@ -75,7 +75,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
                 make_record(one, source=news_partition(offset + index), high_time=at(10_000) if late else None)
                 for index, one in enumerate(documents)
             ]
-            real.append(make_batch(records, start=offset))
+            real.append([make_batch(records, start=offset)])
             offset += len(documents)
 
         yield World(reader=PostgresReader(postgres), alerts=PostgresAlertStore(postgres), add=add)

@@ -210,6 +210,7 @@ def test_a_rebuild_of_whole_windows_counts_nothing_twice(whole: WindowWorld) -> 
     whole.windows.rebuild()
     whole.windows.rebuild()
 
+    assert whole.windows.guard(scored_partition()) == 2
     assert whole.windows.apply(whole.ledger.changes(scored_partition(), 2)) is None
     assert whole.reader.buckets(M, M + 5).counts == whole.ledger.buckets(M, M + 5)
 

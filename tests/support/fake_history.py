@@ -1,7 +1,7 @@
 """History in memory, for unit tests; passes the contract that Postgres does, and rebuilds FakeWindows.
 
     history = FakeHistory()
-    history.append(make_batch([make_record("a")]))
+    history.append([make_batch([make_record("a")])])
     windows = FakeWindows(history)
 
 `fail_with` makes every call raise, as a server that is down does; `refuse` names ids that the sink can't hold.
@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from support.history_parts import Key, Snapshot, counting
 
 from domain.classification import Label
+from domain.errors import Conflict
 from domain.log import Mark, MarkStatus, Partition, RecordBatch, ScoredRecord
 from domain.ports import Appended, Refused
 from domain.subject import subjects_of
@@ -55,9 +56,17 @@ class FakeHistory:
 
     # --- History ---
 
-    def append(self, batch: RecordBatch) -> Appended:
+    def append(
+        self, batches: Sequence[RecordBatch], *, recorded: Mapping[Partition, int] | None = None
+    ) -> tuple[Appended, ...]:
         self._answer()
-        self.appends += 1
+        for batch in batches:
+            if self._state.next_offsets.get(batch.partition, 0) < (recorded or {}).get(batch.partition, 0):
+                raise Conflict(f"the history of {batch.partition.topic}/{batch.partition.number} went back")
+        self.appends += bool(batches)
+        return tuple(self._append(batch) for batch in batches)
+
+    def _append(self, batch: RecordBatch) -> Appended:
         start = self._state.next_offsets.get(batch.partition, 0)
         new = duplicates = late = 0
         refused: list[Refused] = []
@@ -91,8 +100,11 @@ class FakeHistory:
         self._answer()
         return self._state.next_offsets.get(partition)
 
-    def changes(self, partition: Partition, start: int) -> Changes:
+    def changes(self, starts: Mapping[Partition, int]) -> tuple[Changes, ...]:
         self._answer()
+        return tuple(self._changes(partition, start) for partition, start in starts.items())
+
+    def _changes(self, partition: Partition, start: int) -> Changes:
         rows = [
             row
             for row in self._state.rows.values()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 from support.builders import make_batch, make_record, scored_partition
+from support.histories import append
 from support.receiver import SECRET, Answer, WebhookReceiver, wait_until
 from support.watch_world import WatchWorld
 
@@ -61,7 +62,7 @@ def recorded(world: WatchWorld, postgres: Postgres) -> None:
         )
     ]
     history = PostgresHistory(postgres, lateness=LATENESS)
-    appended = history.append(make_batch(records, partition=scored_partition()))
+    appended = append(history, make_batch(records, partition=scored_partition()))
     assert (appended.new, appended.late) == (len(records), 0)
     history.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from support.builders import (
     scored_partition,
     topic,
 )
+from support.histories import append, changes_of
 from support.postgres_databases import empty, history_at, recomputed, rolled_up, rows
 
 from domain.classification import ScoredDocument
@@ -86,20 +88,24 @@ def test_roll_ups_equal_the_documents_however_batches_come_again(database: str, 
     ids = [f"doc-{number}" for number in range(30)]
     logs = {scored_partition(number): make_log(dice, ids, 20) for number in range(2)}
     applied: dict[Partition, list[Changes]] = {partition: [] for partition in logs}
+
+    def apply(partitions: Iterable[Partition]) -> None:
+        ends = {partition: applied[partition][-1].end if applied[partition] else 0 for partition in partitions}
+        for changes in one.changes(ends):
+            applied[changes.partition].append(changes)
+
     with history_at(database) as one, history_at(database) as other:
         done = dict.fromkeys(logs, 0)
         while any(done[partition] < len(log) for partition, log in logs.items()):
-            partition = dice.choice(list(logs))
-            start = max(0, done[partition] - dice.randint(0, reach))
-            end = min(len(logs[partition]), start + dice.randint(1, 12))
-            dice.choice([one, other]).append(cut(partition, logs[partition], start, end))
-            if done[partition] < end:
-                done[partition] = end
-            if dice.random() < 0.5:
-                changes = one.changes(partition, applied[partition][-1].end if applied[partition] else 0)
-                applied[partition].append(changes)
-        for partition in logs:
-            applied[partition].append(one.changes(partition, applied[partition][-1].end if applied[partition] else 0))
+            batches = []
+            for partition in dice.sample(list(logs), dice.randint(1, len(logs))):
+                start = max(0, done[partition] - dice.randint(0, reach))
+                end = min(len(logs[partition]), start + dice.randint(1, 12))
+                batches.append(cut(partition, logs[partition], start, end))
+                done[partition] = max(done[partition], end)
+            dice.choice([one, other]).append(batches)
+            apply(dice.sample(list(logs), dice.randint(0, len(logs))))
+        apply(logs)
 
     documents = stored(database)
     assert {scored.document.id for scored, _ in documents} == {
@@ -123,7 +129,7 @@ def test_workers_that_race_over_the_same_messages_write_them_once(database: str)
     def work(_: int) -> int:
         with history_at(database) as history:
             barrier.wait()
-            return sum(history.append(batch).new for batch in batches)
+            return sum(append(history, batch).new for batch in batches)
 
     with ThreadPoolExecutor(3) as pool:
         new = sum(pool.map(work, range(3)))
@@ -133,19 +139,24 @@ def test_workers_that_race_over_the_same_messages_write_them_once(database: str)
     assert rolled_up(database) == recomputed(documents)
 
 
-def test_workers_of_different_partitions_with_the_same_documents_and_minutes_never_deadlock(database: str) -> None:
+def test_workers_of_many_partitions_with_the_same_documents_and_minutes_never_deadlock(database: str) -> None:
+    """Some of them have a partition in common, as a worker and its successor do, and name it in another order."""
     ids = [f"doc-{number}" for number in range(400)]
-    logs = {scored_partition(number): make_log(random.Random(number), ids, 400) for number in range(3)}
+    logs = {scored_partition(number): make_log(random.Random(number), ids, 400) for number in range(4)}
     barrier = threading.Barrier(3)
 
-    def work(partition: Partition) -> int:
+    def work(numbers: tuple[int, ...]) -> int:
         with history_at(database) as history:
             barrier.wait()
-            cuts = range(0, 401, 40)
-            return sum(history.append(cut(partition, logs[partition], *span)).new for span in pairwise(cuts))
+            new = 0
+            for span in pairwise(range(0, 401, 40)):
+                partitions = [scored_partition(number) for number in numbers]
+                done = history.append([cut(partition, logs[partition], *span) for partition in partitions])
+                new += sum(appended.new for appended in done)
+            return new
 
     with ThreadPoolExecutor(3) as pool:
-        new = sum(pool.map(work, logs))
+        new = sum(pool.map(work, [(0, 1), (2, 1, 0), (3, 2)]))
 
     documents = stored(database)
     assert new == len(documents)
@@ -166,11 +177,11 @@ def test_a_connection_killed_at_commit_leaves_nothing_and_the_batch_can_come_aga
     try:
         with history_at(database) as history:
             with pytest.raises(TemporaryError):
-                history.append(batch)
+                append(history, batch)
             assert history.next_offset(P) is None
             assert rows(database, "SELECT count(*) FROM ledger") == [(0,)]
             rows(database, "DROP FUNCTION die CASCADE")
-            assert history.append(batch).new == 2
+            assert append(history, batch).new == 2
     finally:
         rows(database, "DROP FUNCTION IF EXISTS die CASCADE")
     assert rolled_up(database)[topic("Earnings"), minute_of(at()), False].count == 2
@@ -178,43 +189,46 @@ def test_a_connection_killed_at_commit_leaves_nothing_and_the_batch_can_come_aga
 
 def test_a_connection_that_dies_between_batches_costs_one_try(database: str) -> None:
     with history_at(database) as history:
-        history.append(make_batch([make_record("a")]))
+        append(history, make_batch([make_record("a")]))
         rows(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'")
         with pytest.raises(TemporaryError):
-            history.append(make_batch([make_record("b")], start=1))
-        assert history.append(make_batch([make_record("b")], start=1)).new == 1
+            append(history, make_batch([make_record("b")], start=1))
+        assert append(history, make_batch([make_record("b")], start=1)).new == 1
 
 
 def test_a_database_put_back_to_an_earlier_state_gives_names_new_numbers(database: str) -> None:
     """Numbers remembered from before would stand for other names, or for none."""
     with history_at(database) as history:
-        history.append(make_batch([make_record("a", symbols=["OLD"])]))
+        append(history, make_batch([make_record("a", symbols=["OLD"])]))
         empty(database)
         rows(database, "INSERT INTO subject (kind, name) VALUES ('entity', 'OTHER')")
         rows(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'")
         with pytest.raises(TemporaryError):
             history.next_offset(P)
-        history.append(make_batch([make_record("a", symbols=["OLD"])]))
+        append(history, make_batch([make_record("a", symbols=["OLD"])]))
 
-        assert (entity("OLD"), minute_of(at())) in history.changes(P, 0).counts
+        assert (entity("OLD"), minute_of(at())) in changes_of(history, P, 0).counts
     assert (entity("OLD"), minute_of(at()), False) in rolled_up(database)
 
 
 def test_while_one_worker_holds_a_partition_its_successor_gives_up_in_time(database: str) -> None:
     with history_at(database) as history:
-        history.append(make_batch([make_record("a")]))
+        append(history, make_batch([make_record("a")]))
     holder = Postgres(database, application_name="holder")
     impatient = Timeouts(lock=1, idle_in_transaction=0.5)
     with history_at(database, timeouts=impatient) as history, holder.transaction() as connection:
         connection.exec_driver_sql("SELECT FROM progress FOR UPDATE")
         with pytest.raises(TemporaryError, match="55P03"):
-            history.append(make_batch([make_record("b")], start=1))
+            append(history, make_batch([make_record("b")], start=1))
     holder.close()
 
 
 def test_changes_are_read_by_index_even_from_a_ledger_never_analysed(database: str) -> None:
     plan = "\n".join(
-        line for (line,) in rows(database, "SET LOCAL enable_seqscan = off; EXPLAIN " + CHANGES, 1, 1000, 2000)
+        line
+        for (line,) in rows(
+            database, "SET LOCAL enable_seqscan = off; EXPLAIN " + CHANGES, [1, 2], [1000, 0], [2000, 100]
+        )
     )
     assert "ledger_message" in plan
     assert "Seq Scan" not in plan
@@ -223,7 +237,7 @@ def test_changes_are_read_by_index_even_from_a_ledger_never_analysed(database: s
 def test_everything_about_a_document_is_written_with_it(database: str) -> None:
     document = make_document("a", symbols=["ACME"], title="Title", author="ann")
     with history_at(database) as history:
-        history.append(make_batch([make_record(make_scored(document, negative=0.9))], [make_mark()]))
+        append(history, make_batch([make_record(make_scored(document, negative=0.9))], [make_mark()]))
 
     counted = {
         table: rows(database, f"SELECT count(*) FROM {table} WHERE recorded_at > now() - interval '1 minute'")[0][0]
@@ -248,16 +262,16 @@ def test_more_names_than_are_remembered_cost_time_and_nothing_else(
     log = make_log(random.Random(5), [f"doc-{number}" for number in range(60)], 60)
     with history_at(database) as history:
         for start in range(0, 60, 10):
-            history.append(cut(P, log, start, start + 10))
+            append(history, cut(P, log, start, start + 10))
 
     assert rolled_up(database) == recomputed(stored(database))
 
 
 def test_a_rebuild_sees_one_instant_however_long_it_takes(database: str) -> None:
     with history_at(database) as history, history_at(database) as other:
-        history.append(make_batch([make_record("a")], [make_mark(high_time=at(0))]))
+        append(history, make_batch([make_record("a")], [make_mark(high_time=at(0))]))
         with history.window_source() as snapshot:
-            other.append(make_batch([make_record("b")], [make_mark(high_time=at(9))], start=2))
+            append(other, make_batch([make_record("b")], [make_mark(high_time=at(9))], start=2))
             assert snapshot.guards == {P: 2}
             assert [state.high_time for state in snapshot.marks] == [at(0)]
             assert [increment.counts.count for increment in snapshot.increments(0)] == [1]
@@ -271,7 +285,7 @@ def test_a_rebuild_whose_connection_dies_can_be_tried_again(database: str) -> No
                 rows(database, before)
                 return len(list(snapshot.increments(0)))
 
-        history.append(make_batch([make_record("a")]))
+        append(history, make_batch([make_record("a")]))
         with pytest.raises(TemporaryError):
             rebuild("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'")
         assert rebuild() == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import at, entity, make_alert, make_batch, make_change, make_document, make_record, make_scored
+from support.histories import append
 from support.postgres_databases import history_at, rows
 
 from domain.alert import AlertStatus, Evidence, Transition
@@ -42,7 +43,7 @@ def told(database: str) -> str:
         topic = ["Earnings", "Fed"][number % 4 // 2]
         records.append(make_record(make_scored(document, negative=0.9 if number % 5 else 0.1, topic=topic)))
     with history_at(database) as history:
-        history.append(make_batch(records))
+        append(history, make_batch(records))
     evidence = Evidence(
         window_start=at(-5),
         window_end=at(10),

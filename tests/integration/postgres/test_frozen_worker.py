@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import make_batch, make_record, scored_partition
+from support.histories import append
 from support.postgres_databases import history_at, rows
 
 from store.postgres.connection import Timeouts
@@ -56,10 +57,10 @@ setattr(append, where, half_sent if where == "stream" else then_stand_still)
 batch = make_batch([make_record("a"), make_record("b")])
 with history_at(dsn, timeouts=Timeouts(idle_in_transaction=1, lock=10)) as history:
     try:
-        print("appended", history.append(batch).new, flush=True)
+        print("appended", history.append([batch])[0].new, flush=True)
     except TemporaryError:
         print("temporary", flush=True)
-        print("again", history.append(batch).new, flush=True)
+        print("again", history.append([batch])[0].new, flush=True)
 """
 
 
@@ -90,12 +91,12 @@ def start(database: str) -> Iterator[Start]:
         worker.wait()
 
 
-@pytest.mark.parametrize("where", ["lock_progress", "_save"])
+@pytest.mark.parametrize("where", ["lock", "_fill_the_rest"])
 def test_a_worker_that_freezes_with_the_partition_locked_is_cut_off(database: str, start: Start, where: str) -> None:
     worker = start(where)
 
     with history_at(database, timeouts=Timeouts(idle_in_transaction=1, lock=10)) as successor:
-        assert successor.append(make_batch([make_record("a"), make_record("b"), make_record("c")])).new == 3
+        assert append(successor, make_batch([make_record("a"), make_record("b"), make_record("c")])).new == 3
 
     worker.send_signal(signal.SIGCONT)
     said, _ = worker.communicate("\n", timeout=30)
@@ -109,7 +110,7 @@ def test_a_worker_that_freezes_while_it_sends_its_rows_holds_nobody_up(database:
     worker = start("stream")
 
     with history_at(database, timeouts=Timeouts(idle_in_transaction=0.1, lock=0.5)) as successor:
-        assert successor.append(make_batch([make_record("a"), make_record("b")])).new == 2
+        assert append(successor, make_batch([make_record("a"), make_record("b")])).new == 2
         assert successor.next_offset(scored_partition()) == 2
 
     worker.send_signal(signal.SIGCONT)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.builders import at, make_alert, make_batch, make_change, make_mark, make_record, scored_partition, topic
+from support.histories import append, changes_of
 from support.postgres_databases import history_at, rolled_up, rows
 from support.postgres_proxy import Proxy, proxy_before
 
@@ -31,17 +32,17 @@ def proxy(database: str) -> Iterator[Proxy]:
 def test_a_batch_whose_commit_was_not_answered_comes_again_and_changes_nothing(database: str, proxy: Proxy) -> None:
     batch = make_batch([make_record("a"), make_record("b")], [make_mark()])
     with history_at(proxy.dsn) as history:
-        history.append(make_batch([make_record("first")], partition=scored_partition(1)))
+        append(history, make_batch([make_record("first")], partition=scored_partition(1)))
         proxy.lose = 1
         with pytest.raises(TemporaryError):
-            history.append(batch)
+            append(history, batch)
         assert proxy.lost == 1
         assert rows(database, "SELECT count(*) FROM ledger") == [(3,)], "it did happen"
 
-        again = history.append(batch)
+        again = append(history, batch)
 
         assert (again.new, again.duplicates) == (0, 2)
-        assert history.changes(scored_partition(), 0).counts[topic("Earnings"), M].count == 2
+        assert changes_of(history, scored_partition(), 0).counts[topic("Earnings"), M].count == 2
     assert rolled_up(database)[topic("Earnings"), M, False].count == 3
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 from support.builders import make_batch, make_record
+from support.histories import append
 from support.postgres_databases import history_at, rows
 
 from domain.errors import PermanentError
@@ -36,7 +37,7 @@ def test_an_empty_database_is_brought_to_the_schema_by_whoever_comes_first(fresh
 
 def test_the_schema_is_still_the_same_once_it_is_used(database: str) -> None:
     with history_at(database) as history:
-        history.append(make_batch([make_record("a")]))
+        append(history, make_batch([make_record("a")]))
 
     assert migrate.check(database) == []
     assert rows(database, "SELECT count(*) FROM pg_namespace WHERE nspname = 'groundswell_check'") == [(0,)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from support.builders import make_batch, make_record, scored_partition
+from support.histories import append
 from support.postgres_databases import history_at, rows
 
 from store.postgres import migrate
@@ -34,17 +35,18 @@ def months(dsn: str, table: str) -> list[str]:
 
 def test_months_are_made_as_they_appear_and_the_one_that_follows(unpartitioned: str) -> None:
     with history_at(unpartitioned) as history:
-        history.append(
+        append(
+            history,
             make_batch(
                 [
                     make_record("a", published_at=datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
                     make_record("b", published_at=datetime(2014, 12, 1, tzinfo=UTC)),
                 ]
-            )
+            ),
         )
         for table in PARTITIONED:
             assert months(unpartitioned, table.name) == ["1999_12", "2014_12", "2015_01"]
-        history.append(make_batch([make_record("c", published_at=datetime(2015, 1, 1, tzinfo=UTC))], start=2))
+        append(history, make_batch([make_record("c", published_at=datetime(2015, 1, 1, tzinfo=UTC))], start=2))
 
     assert months(unpartitioned, "mention") == ["1999_12", "2014_12", "2015_01", "2015_02"]
     assert migrate.check(unpartitioned) == []
@@ -60,7 +62,7 @@ def test_workers_make_the_same_months_at_once_without_getting_in_each_others_way
                 make_record(f"{number}-{month}", published_at=datetime(2020, month, 3, tzinfo=UTC))
                 for month in range(1, 7)
             ]
-            return history.append(make_batch(records, partition=scored_partition(number))).new
+            return append(history, make_batch(records, partition=scored_partition(number))).new
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(work, range(3))) == [6, 6, 6]
@@ -73,5 +75,5 @@ def test_a_new_month_does_not_wait_for_those_who_read(unpartitioned: str) -> Non
     impatient = Timeouts(lock=0.5, idle_in_transaction=0.1)
     with reader.transaction() as connection, history_at(unpartitioned, timeouts=impatient) as history:
         connection.exec_driver_sql("SELECT count(*) FROM sentiment")
-        assert history.append(make_batch([make_record("a")])).new == 1
+        assert append(history, make_batch([make_record("a")])).new == 1
     reader.close()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from support.builders import at, make_batch, make_document, make_record, make_scored, scored_partition
+from support.histories import append
 from support.postgres_databases import history_at, rows
 
 from domain.document import Document
@@ -58,7 +59,7 @@ def test_what_cannot_be_stored_is_told_apart_without_asking(
     history: PostgresHistory, database: str, document: Document, reason: str
 ) -> None:
     batch = make_batch([make_record("good"), make_record(make_scored(document)), make_record("better")])
-    appended = history.append(batch)
+    appended = append(history, batch)
 
     assert [(refusal.offset, refusal.reason) for refusal in appended.refused] == [(1, reason)]
     assert (appended.new, appended.duplicates) == (2, 0)
@@ -69,7 +70,7 @@ def test_what_cannot_be_stored_is_told_apart_without_asking(
 @pytest.mark.usefixtures("poisoned")
 def test_what_only_postgres_refuses_is_found_by_halving(history: PostgresHistory, database: str) -> None:
     texts = ["poison" if number in {0, 13, 14, 49} else "fine" for number in range(50)]
-    appended = history.append(make_batch([said(text, f"{number}") for number, text in enumerate(texts)]))
+    appended = append(history, make_batch([said(text, f"{number}") for number, text in enumerate(texts)]))
 
     assert [refusal.offset for refusal in appended.refused] == [0, 13, 14, 49]
     assert {refusal.reason for refusal in appended.refused} == {REFUSED}
@@ -80,16 +81,29 @@ def test_what_only_postgres_refuses_is_found_by_halving(history: PostgresHistory
 
 
 @pytest.mark.usefixtures("poisoned")
+def test_refusals_are_told_with_the_partition_that_they_came_from(history: PostgresHistory) -> None:
+    batches = [
+        make_batch([said("fine", "a"), said("poison", "b")]),
+        make_batch([said("fine", "c"), said("fine", "d\0"), said("fine", "e")], partition=scored_partition(1)),
+        make_batch([said("fine", "f"), said("poison", "g")], partition=scored_partition(2), start=7),
+    ]
+    for _ in range(2):
+        told = history.append(batches)
+        assert [[refusal.offset for refusal in appended.refused] for appended in told] == [[1], [1], [8]]
+    assert [appended.duplicates for appended in told] == [1, 2, 1]
+
+
+@pytest.mark.usefixtures("poisoned")
 def test_a_refusal_is_told_again_when_its_message_comes_again(history: PostgresHistory, database: str) -> None:
     """Whoever was told the first time may have died before the dead letter was written."""
     batch = make_batch([said("fine", "a"), said("poison", "b"), said("fine", "c\0")])
-    first = history.append(batch)
+    first = append(history, batch)
     rows(
         database,
         "ALTER TABLE document_text DROP CONSTRAINT pure; ALTER TABLE document_text ADD CONSTRAINT pure CHECK (true)",
     )
 
-    again = history.append(batch)
+    again = append(history, batch)
     assert again.refused == first.refused
     assert (again.new, again.duplicates) == (0, 1)
     assert rows(database, "SELECT count(*) FROM ledger") == [(1,)], "the windows have passed it: it stays out"
@@ -97,7 +111,7 @@ def test_a_refusal_is_told_again_when_its_message_comes_again(history: PostgresH
 
 @pytest.mark.usefixtures("poisoned")
 def test_a_good_document_behind_a_refused_one_of_the_same_id_is_kept(history: PostgresHistory) -> None:
-    appended = history.append(make_batch([said("poison", "same"), said("fine", "same")]))
+    appended = append(history, make_batch([said("poison", "same"), said("fine", "same")]))
 
     assert [refusal.offset for refusal in appended.refused] == [0]
     assert appended.new == 1
@@ -105,8 +119,8 @@ def test_a_good_document_behind_a_refused_one_of_the_same_id_is_kept(history: Po
 
 @pytest.mark.usefixtures("poisoned")
 def test_a_good_document_is_kept_also_when_the_refused_one_was_recorded_before(history: PostgresHistory) -> None:
-    history.append(make_batch([said("poison", "same"), said("fine", "other")]))
-    appended = history.append(make_batch([said("poison", "same"), said("fine", "other"), said("fine", "same")]))
+    append(history, make_batch([said("poison", "same"), said("fine", "other")]))
+    appended = append(history, make_batch([said("poison", "same"), said("fine", "other"), said("fine", "same")]))
 
     assert [refusal.offset for refusal in appended.refused] == [0]
     assert (appended.new, appended.duplicates) == (1, 1)
@@ -115,14 +129,14 @@ def test_a_good_document_is_kept_also_when_the_refused_one_was_recorded_before(h
 @pytest.mark.usefixtures("poisoned")
 def test_refusals_of_later_messages_are_not_told_with_an_older_batch(history: PostgresHistory) -> None:
     older = make_batch([said("fine", "a")])
-    history.append(older)
-    history.append(make_batch([said("poison", "b")], start=1))
+    append(history, older)
+    append(history, make_batch([said("poison", "b")], start=1))
 
-    assert history.append(older).refused == ()
+    assert append(history, older).refused == ()
 
 
 def test_a_batch_of_nothing_but_refusals_moves_on(history: PostgresHistory) -> None:
-    appended = history.append(make_batch([make_record("\0"), make_record("a\0")]))
+    appended = append(history, make_batch([make_record("\0"), make_record("a\0")]))
 
     assert len(appended.refused) == 2
     assert history.next_offset(P) == 2
@@ -131,11 +145,11 @@ def test_a_batch_of_nothing_but_refusals_moves_on(history: PostgresHistory) -> N
 def test_a_refusal_of_the_batch_itself_stops_the_flow_rather_than_losing_documents(
     history: PostgresHistory, database: str
 ) -> None:
-    history.append(make_batch([make_record("a")]))
+    append(history, make_batch([make_record("a")]))
     rows(database, "ALTER TABLE progress ADD CONSTRAINT stuck CHECK (next_offset < 2)")
     try:
-        with pytest.raises(PermanentError, match="none of its documents alone"):
-            history.append(make_batch([make_record("b", published_at=at(1)), make_record("c")], start=1))
+        with pytest.raises(PermanentError, match="none of their documents alone"):
+            append(history, make_batch([make_record("b", published_at=at(1)), make_record("c")], start=1))
     finally:
         rows(database, "ALTER TABLE progress DROP CONSTRAINT stuck")
     assert history.next_offset(P) == 1

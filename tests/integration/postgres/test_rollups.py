@@ -6,6 +6,7 @@ import random
 
 import pytest
 from support.builders import at, entity, make_batch, make_document, make_record, make_scored, news_partition, topic
+from support.histories import append
 from support.postgres_databases import counts_of, history_at
 
 from domain.classification import Label, ScoredDocument
@@ -49,7 +50,7 @@ def test_windows_below_the_floor_are_what_the_documents_add_up_to(database: str)
         for number, one in enumerate(documents)
     ]
     with history_at(database) as history:
-        assert history.append(make_batch(records)).late == len(late)
+        assert append(history, make_batch(records)).late == len(late)
     in_time = [scored for scored in documents if scored.document.id not in late]
     postgres = Postgres(database, application_name="test")
     rollups = PostgresRollUps(postgres)

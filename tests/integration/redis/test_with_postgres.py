@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import redis as redis_client
 from support.builders import at, make_batch, make_mark, make_record, make_scored, news_partition, scored_partition
+from support.histories import append, changes_of
 from support.redis_state import put_back, saved
 from support.servers import new_database
 
@@ -88,7 +89,7 @@ def count(history: PostgresHistory, windows: RedisWindows, partition: Partition)
             if start > (history.next_offset(partition) or 0):
                 windows.rebuild()
                 continue
-            if windows.apply(history.changes(partition, start)) is None:
+            if windows.apply(changes_of(history, partition, start)) is None:
                 return
         except WindowsNotWhole:
             windows.rebuild()
@@ -108,11 +109,11 @@ def test_the_windows_agree_with_the_roll_ups_whatever_redis_goes_through(
     copy: dict[bytes, bytes] = {}
     with redis_client.Redis.from_url(fresh_redis) as server:
         for turn, batch in enumerate(batches(dice, 60)):
-            history.append(batch)
+            append(history, batch)
             if dice.random() < 0.8:
                 count(history, windows, batch.partition)
             if dice.random() < 0.2:
-                history.append(batch)
+                append(history, batch)
             if turn % 9 == 4:
                 copy = saved(server)
             if turn % 9 == 8:

@@ -9,6 +9,7 @@ import pytest
 from support.builders import make_batch, make_record, scored_partition
 from support.fake_history import FakeHistory
 from support.fake_windows import FakeWindows
+from support.histories import append
 from support.kafka_world import CountingTelemetry
 
 from domain.errors import TemporaryError, WindowsNotWhole
@@ -39,7 +40,7 @@ class World:
         start = self.history.next_offset(partition) or 0
         names = [f"doc-{self.recorded + number}" for number in range(count)]
         self.recorded += count
-        self.history.append(make_batch([make_record(name) for name in names], partition=partition, start=start))
+        append(self.history, make_batch([make_record(name) for name in names], partition=partition, start=start))
 
     def repairs(self) -> dict[str, float]:
         return {reason: n for (_, reason), n in self.telemetry.counts.items()}
@@ -75,23 +76,73 @@ def test_windows_that_never_were_are_made_by_the_first_check() -> None:
 def test_each_batch_is_counted_once(world: World) -> None:
     for _ in range(3):
         world.record(2)
-        world.reconciler.count(P)
-        world.reconciler.count(P)
+        world.reconciler.count([P])
+        world.reconciler.count([P])
 
     world.assert_whole()
     assert world.repairs() == {}
     assert world.windows.guard(P) == 6
 
 
+def test_partitions_are_counted_together_each_from_where_it_is(world: World) -> None:
+    world.record(3)
+    world.reconciler.count([P])
+    world.record(2)
+    world.record(4, OTHER)
+
+    world.reconciler.count([OTHER, P])
+    world.reconciler.count([])
+
+    world.assert_whole()
+    assert world.repairs() == {}
+    assert (world.windows.guard(P), world.windows.guard(OTHER)) == (5, 4)
+
+
+def test_of_partitions_counted_together_one_that_was_moved_is_counted_on_from_there(world: World) -> None:
+    for partition in (P, OTHER):
+        world.record(2, partition)
+    world.reconciler.count([P, OTHER])
+    successor = world.another_process()
+    world.record(3, OTHER)
+    successor.check(OTHER)
+    for partition in (P, OTHER):
+        world.record(1, partition)
+
+    world.reconciler.count([OTHER, P])
+
+    world.assert_whole()
+    assert world.repairs() == {Repair.GUARD_MOVED: 1}
+
+
+def test_windows_flushed_between_two_partitions_are_whole_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flush_then_apply(changes: Changes) -> int | None:
+        if changes.partition == OTHER:
+            monkeypatch.undo()
+            world.windows.flush()
+        return world.windows.apply(changes) if changes.partition == OTHER else apply(changes)
+
+    for partition in (P, OTHER):
+        world.record(2, partition)
+    apply = world.windows.apply
+    monkeypatch.setattr(world.windows, "apply", flush_then_apply)
+
+    world.reconciler.count([P, OTHER])
+
+    world.assert_whole()
+    assert world.repairs() == {Repair.NOT_WHOLE: 1}
+
+
 def test_a_flush_between_batches_is_repaired_by_the_next_one(world: World) -> None:
     world.record(2)
     world.record(2, OTHER)
-    world.reconciler.count(P)
-    world.reconciler.count(OTHER)
+    world.reconciler.count([P])
+    world.reconciler.count([OTHER])
     world.windows.flush()
     world.record()
 
-    world.reconciler.count(P)
+    world.reconciler.count([P])
 
     world.assert_whole()
     assert world.repairs() == {Repair.NOT_WHOLE: 1}
@@ -99,14 +150,14 @@ def test_a_flush_between_batches_is_repaired_by_the_next_one(world: World) -> No
 
 def test_windows_that_fell_back_to_an_older_state_are_counted_on_from_there(world: World) -> None:
     world.record(2)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     older = world.windows.snapshot()
     world.record(2)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.windows.restore(older)
     world.record()
 
-    world.reconciler.count(P)
+    world.reconciler.count([P])
 
     world.assert_whole()
     assert world.repairs() == {Repair.GUARD_MOVED: 1}
@@ -115,7 +166,7 @@ def test_windows_that_fell_back_to_an_older_state_are_counted_on_from_there(worl
 def test_a_check_finds_without_traffic_that_the_windows_fell_back(world: World) -> None:
     older = world.windows.snapshot()
     world.record(2)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.windows.restore(older)
 
     world.reconciler.check(P)
@@ -125,7 +176,7 @@ def test_a_check_finds_without_traffic_that_the_windows_fell_back(world: World) 
 
 def test_a_check_finds_without_traffic_that_the_windows_were_flushed(world: World) -> None:
     world.record(2)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.windows.flush()
 
     world.reconciler.check(P)
@@ -136,24 +187,24 @@ def test_a_check_finds_without_traffic_that_the_windows_were_flushed(world: Worl
 
 def test_a_process_that_others_have_overtaken_counts_nothing_twice(world: World) -> None:
     world.record()
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     successor = world.another_process()
     world.record(3)
     successor.check(P)
     world.record()
 
-    world.reconciler.count(P)
-    successor.count(P)
+    world.reconciler.count([P])
+    successor.count([P])
 
     world.assert_whole()
 
 
 def test_windows_that_are_ahead_of_a_restored_history_are_rebuilt(world: World) -> None:
     world.record(2)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     backup = world.history.snapshot()
     world.record(3)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.history.restore(backup)
 
     world.reconciler.check(P)
@@ -167,10 +218,10 @@ def test_counting_notices_too_that_the_history_was_restored(world: World) -> Non
     world.record(5)
     backup = world.history.snapshot()
     world.record(5)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.history.restore(backup)
 
-    world.reconciler.count(P)
+    world.reconciler.count([P])
 
     world.assert_whole()
     assert world.repairs() == {Repair.AHEAD_OF_HISTORY: 1}
@@ -180,11 +231,11 @@ def test_windows_far_behind_are_rebuilt_rather_than_counted(world: World, monkey
     monkeypatch.setattr(reconcile, "REBUILD_WHEN_BEHIND", 3)
     older = world.windows.snapshot()
     world.record(4)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.windows.restore(older)
     world.record(4)
 
-    world.reconciler.count(P)
+    world.reconciler.count([P])
 
     world.assert_whole()
     assert world.repairs() == {Repair.GUARD_MOVED: 1, Repair.FAR_BEHIND: 1}
@@ -192,12 +243,12 @@ def test_windows_far_behind_are_rebuilt_rather_than_counted(world: World, monkey
 
 def test_a_history_that_lost_its_tail_leads_to_a_rebuild_that_keeps_what_was_counted(world: World) -> None:
     world.record(4)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
 
     world.history.truncate(P, 2)
     world.reconciler.check(P)
     world.record(3)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
 
     world.assert_whole()
     assert world.windows.guard(P) == 5
@@ -216,7 +267,7 @@ def test_windows_flushed_at_any_moment_are_whole_in_the_end(
         return call
 
     world.record(2)
-    world.reconciler.count(P)
+    world.reconciler.count([P])
     world.record(2)
     monkeypatch.setattr(world.windows, failing, flush_first(getattr(world.windows, failing)))
 
@@ -243,4 +294,4 @@ def test_a_guard_that_never_stays_is_an_error_and_no_endless_loop(
     monkeypatch.setattr(world.windows, "apply", lambda changes: changes.start)
 
     with pytest.raises(TemporaryError, match="again and again"):
-        world.reconciler.count(P)
+        world.reconciler.count([P])
