@@ -195,12 +195,27 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    classifier = wiring.classifier(settings)
+    from service.model_in_force import in_force
+    from service.stream_models import ModelLoader
+    from stream.live_model import prove
+
+    try:
+        choice = wiring.model_choice(settings)
+    except GroundswellError as error:
+        yield Finding(
+            subject="model registry",
+            verdict=Verdict.UNFIT,
+            text=f"it can't be asked which model is promoted: {error}",
+            fix="bring Postgres up, and its schema up to date; or pin a model with model.ref",
+        )
+        choice = in_force(settings, ())
+    classifier = ModelLoader(settings).classifier(choice.location)
+    prove(classifier)
     [answer] = classifier.classify(["Example Corp cuts its forecast for the year"])
     yield Finding(
         subject="model",
         verdict=Verdict.FIT,
-        text=f"{classifier.model}, languages {', '.join(sorted(classifier.languages))}; "
+        text=f"{classifier.model}, {choice.why}; languages {', '.join(sorted(classifier.languages))}; "
         f"it finds a cut forecast {answer.sentiment.label}",
     )
 

@@ -15,7 +15,7 @@ from domain.errors import PermanentError
 from domain.ports import Classifier, Telemetry
 from service import stream_models
 from service.metrics import PrometheusTelemetry
-from service.model_in_force import in_force
+from service.model_in_force import InForce, in_force
 from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
 
 if TYPE_CHECKING:
@@ -154,9 +154,13 @@ def dead_letters(settings: Settings) -> DeadLetters:
 
 def classifier(settings: Settings) -> Classifier:
     """The model in force, loaded."""
+    return stream_models.ModelLoader(settings).classifier(model_choice(settings).location)
+
+
+def model_choice(settings: Settings) -> InForce:
+    """Which model is in force, and why. Asks the registry where it is followed."""
     registry = _followed_registry(settings)
-    promoted = registry.promoted() if registry is not None else ()
-    return stream_models.ModelLoader(settings).classifier(in_force(settings, promoted).location)
+    return in_force(settings, registry.promoted() if registry is not None else ())
 
 
 def model_registry(settings: Settings, application_name: str) -> PostgresModelRegistry:

@@ -14,6 +14,7 @@ from service.cli import evaluate as evaluate
 from service.cli import topics as topics
 from service.cli import db as db
 from service.cli import models as models
+from service.cli import models as models
 from service.cli import dead_letters as dead_letters
 from service.cli import inspect as inspect
 from service.cli import explain as explain
