@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from models.training.strict import read
 CARDS = Path(__file__).parent / "cards"
 """The facts of the models that ship, by name."""
 CARD_FILE = "README.md"
+_WIDTH = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,28 +82,29 @@ def render(settings: ModelSettings, facts: Facts) -> str:
     sections = (
         f"---\n{yaml.safe_dump(_front_matter(settings, facts), sort_keys=False, allow_unicode=True)}---",
         f"# {settings.name}",
-        facts.title,
+        _wrapped(facts.title),
         "\n".join(_tasks(settings)),
         "## Data and licences",
         "\n".join(_data(facts)),
-        facts.data_note,
+        _wrapped(facts.data_note),
         "## Split",
-        facts.split,
+        _wrapped(" ".join([facts.split, *_texts(settings)])),
         "## Figures on the held-out stories",
         "\n".join(_figures(settings)),
         _FIGURES_NOTE,
         *_robustness(settings),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in facts.limits),
+        "\n".join(_wrapped(limit, bullet="- ") for limit in facts.limits),
         "## Train it again",
         f"    {facts.retrain}",
-        facts.retrain_note,
+        _wrapped(facts.retrain_note),
     )
     return "\n\n".join(section.strip("\n") for section in sections if section) + "\n"
 
 
 _FIGURES_NOTE = """\
-In brackets: 95 % of bootstrap resamples by story. Macro F1 is over the labels that occur. Calibration error: mean
+Served is what the commands run, on processors the int8 model. In brackets: where 95 % of bootstrap resamples by story
+lie. Macro F1 is over the labels that occur; of a multi-label task the accuracy is its micro F1. Calibration error: mean
 |accuracy − confidence| over 15 bins of equal mass; before temperature scaling, and with temperatures fitted on other
 held-out stories."""
 
@@ -136,6 +139,12 @@ def _tasks(settings: ModelSettings) -> Iterator[str]:
         yield f"| {task} | {kind} | {names} | {temperature:g} |"
 
 
+def _texts(settings: ModelSettings) -> Iterator[str]:
+    counts = settings.training.get("texts")
+    if counts:
+        yield f"{counts['training']:,} texts were trained on, {counts['held_out']:,} held out."
+
+
 def _data(facts: Facts) -> Iterator[str]:
     yield "| set | rows | used for | licence |"
     yield "|---|---|---|---|"
@@ -149,7 +158,7 @@ def _figures(settings: ModelSettings) -> Iterator[str]:
         yield "It has not been measured."
         return
     yield (
-        "| set | rows | accuracy | accuracy in full precision | the two agree | macro F1 "
+        "| set | rows | accuracy, served | accuracy, full precision | the two agree | macro F1 "
         "| calibration error | after scaling |"
     )
     yield "|---|---|---|---|---|---|---|---|"
@@ -163,9 +172,9 @@ def _figures(settings: ModelSettings) -> Iterator[str]:
             f"| {one['macro_f1']:.3f} | {error['unscaled']:.3f} | {error['cross_fitted']:.3f} |"
         )
     for task, parts in settings.training.get(SLICES, {}).items():
-        listed = ", ".join(f"{name} {part['accuracy']:.3f} ({part['rows']:,})" for name, part in parts.items())
+        listed = "; ".join(f"{name} {part['accuracy']:.3f} ({part['rows']:,})" for name, part in parts.items())
         yield ""
-        yield f"Accuracy of {task} on parts (rows): {listed}."
+        yield _wrapped(f"Accuracy of {task} on parts (rows): {listed}.")
 
 
 def _robustness(settings: ModelSettings) -> Iterator[str]:
@@ -190,3 +199,14 @@ def _robustness(settings: ModelSettings) -> Iterator[str]:
 _ROBUSTNESS_NOTE = """\
 Shares of answers that flip when the text is changed so; polarity gaps are the largest difference of mean polarity
 (positive − negative) between groups of names in the same sentences. `docs/evaluation.md` says how each is measured."""
+
+
+def _wrapped(text: str, *, bullet: str = "") -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

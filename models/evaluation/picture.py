@@ -32,7 +32,7 @@ def draw_confusion(path: Path, counts: Sequence[Sequence[int]], labels: Sequence
     axes.set_yticks(places, labels)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    axes.set_title(title, fontsize="medium")
+    axes.set_title(title, fontsize="small")
     for row in places:
         for column in places:
             if cells[row, column]:

@@ -141,7 +141,7 @@ def _write(reports: Mapping[str, Report], json_file: Path | None, confusion: Pat
         for name, report in reports.items():
             path = confusion if len(reports) == 1 else confusion.with_stem(f"{confusion.stem}-{name}")
             if report.confusion:
-                draw_confusion(path, report.confusion, report.labels, title=f"{report.model}: {name}")
+                draw_confusion(path, report.confusion, report.labels, title=f"{name}\n{report.model}")
 
 
 def _write_text(path: Path, content: str) -> None:
