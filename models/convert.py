@@ -61,9 +61,13 @@ def convert(network: nn.Module, tasks: Sequence[str], file: Path, *, calibration
     openvino.save_model(model, str(file), compress_to_fp16=calibration is not None)
 
 
-def calibration_batches(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Batch]:
-    """One text a batch: padding would count in the ranges. `tokenizer` neither pads nor cuts."""
-    tokens = [tokenizer.encode(normalise(text)).ids[:CALIBRATION_TOKENS] for text in texts]
+def calibration_batches(
+    tokenizer: Tokenizer, texts: Sequence[str], *, longest: int = CALIBRATION_TOKENS
+) -> list[Batch]:
+    """One text a batch: padding would count in the ranges. `tokenizer` neither pads nor cuts; of a text the first
+    `longest` tokens, at most CALIBRATION_TOKENS, are taken."""
+    longest = min(longest, CALIBRATION_TOKENS)
+    tokens = [tokenizer.encode(normalise(text)).ids[:longest] for text in texts]
     rows = [np.array([ids], dtype=np.int64) for ids in tokens]
     return [Batch(ids=row, mask=np.ones_like(row), windows=(0,)) for row in rows]
 

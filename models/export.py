@@ -27,7 +27,9 @@ def export(folder: Path, calibration: Sequence[str], *, int8: bool = True) -> Mo
             f"{folder} has learnt prefixes, which OpenVINO's file can't hold: it is served through torch; "
             "train with method full or lora to have an int8 model"
         )
-    batches = calibration_batches(load_tokenizer(folder), calibration) if int8 else None
+    batches = None
+    if int8:
+        batches = calibration_batches(load_tokenizer(folder), calibration, longest=settings.window_tokens)
     convert(load_network(folder, settings), list(settings.tasks), folder / OPENVINO_FILES[0], calibration=batches)
     return seal(folder)
 

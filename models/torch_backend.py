@@ -12,20 +12,23 @@ from domain.errors import PermanentError
 from models.backend import Logits
 from models.batches import Batch
 from models.folder import ModelSettings
-from models.network import load_network
+from models.network import HEADS_FILE, load_network
+from models.sequence_classifier import load_checkpoint
 
 
 class TorchBackend:
     """One network on one device; one batch at a time, since a device is one queue."""
 
     def __init__(self, folder: Path, settings: ModelSettings, *, device: str) -> None:
-        """Raises PermanentError when there is no such device or the weights do not fit the settings."""
+        """`folder` is a model folder or a Hugging Face sequence classifier. Raises PermanentError when there is no such
+        device or the weights do not fit the settings."""
         self._gpu = device.startswith("cuda")
         if self._gpu and not torch.cuda.is_available():
             raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
         self.token_budget = 16_384 if self._gpu else 512
+        is_own = (folder / HEADS_FILE).exists()
         try:
-            network = load_network(folder, settings)
+            network = load_network(folder, settings) if is_own else load_checkpoint(folder, next(iter(settings.tasks)))
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise PermanentError(f"torch cannot load the weights in {folder}; restore the folder") from error
         self._network = network.to(device, dtype=torch.bfloat16 if self._gpu else torch.float32)
