@@ -42,6 +42,14 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
 
 
+class Cleaning(StrEnum):
+    """What becomes of labels that teachers contradict with confidence, out of fold."""
+
+    DROP = "drop"
+    SOFTEN = "soften"
+    """To the mean of the label and what the teachers say."""
+
+
 class Attack(StrEnum):
     """Which adversarial training."""
 
@@ -225,6 +233,8 @@ class Distil:
     fully."""
     temperature: float = 1.0
     """What teachers' and student's logits are divided by; the loss is multiplied by its square."""
+    clean: Cleaning | None = None
+    """What to do with labels that are probably wrong (`models.training.audit`); unset: learn them like the others."""
 
     def __post_init__(self) -> None:
         _check(0 <= self.weight <= 1, "weight must be from 0 to 1")

@@ -80,7 +80,7 @@ def read_corpus(config: Config, data_dir: Path) -> Corpus:
     rows: list[tuple[DataFile, Row]] = []
     files = []
     for item in config.data:
-        read, figures = _read(config, item, data_dir)
+        read, figures = read_item(config, item, data_dir)
         files.append(figures)
         rows += [(item, row) for row in read]
     _check_classes(config, rows)
@@ -111,7 +111,8 @@ def merge(labels: Sequence[Label]) -> tuple[Label, ...]:
     )
 
 
-def _read(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row], FileFigures]:
+def read_item(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row], FileFigures]:
+    """One file's rows as the configuration reads them; errors as of `read_file`."""
     task, path = config.tasks[item.task], data_dir / item.file
     left_out: Counter[LeftOut] = Counter()
     rows = read_file(

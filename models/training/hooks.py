@@ -19,6 +19,10 @@ class SoftLabels(Protocol):
         for itself where the task is of kind multi."""
         ...
 
+    def is_out_of_fold(self, text: str) -> bool:
+        """Whether none of those who speak of the text was trained on it, nor on what nearly repeats it."""
+        ...
+
 
 class Augmentation(Protocol):
     """Changes training texts, anew in every epoch."""

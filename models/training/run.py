@@ -17,6 +17,7 @@ from domain.errors import InvalidInput, PermanentError
 from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, seal, write_settings
 from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
+from models.training.audit import clean, doubts
 from models.training.batches import BatchOrder, TrainingSet, tokenise
 from models.training.checkpoints import Checkpoints
 from models.training.config import Augment, Config
@@ -154,10 +155,15 @@ def _taught(
     if soft_labels is None and config.distil.teachers:
         soft_labels = partial(ask_teachers, device="cpu" if cpu else "cuda", report=report)
     if soft_labels is None:
-        if corpus.unlabelled:
-            raise InvalidInput("training_config", "distil.unlabelled: nobody labels these texts; name distil.teachers")
+        if corpus.unlabelled or config.distil.clean is not None:
+            raise InvalidInput("training_config", "distil.unlabelled and distil.clean need distil.teachers")
         return corpus
-    taught = teach(config, corpus, soft_labels(config, corpus))
+    said = soft_labels(config, corpus)
+    if config.distil.clean is not None:
+        found = doubts(config, corpus, said)
+        report(f"{len(found)} labels are doubtful: {config.distil.clean}")
+        corpus = clean(config, corpus, said, found)
+    taught = teach(config, corpus, said)
     report(f"teachers label {sum(bool(one.teachers) for one in taught.training)} of {len(taught.training)} texts")
     return taught
 

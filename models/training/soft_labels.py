@@ -14,7 +14,7 @@ from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE
 from models.normalise import input_hash
 from models.training.config import Config
-from models.training.examples import Corpus
+from models.training.examples import Corpus, Example
 from models.training.splits import stories
 from models.training.teacher import Report, Teacher
 
@@ -29,6 +29,8 @@ class Ensemble:
     teachers: Sequence[Teacher]
     speakers: Mapping[str, Sequence[int]]
     """Text → numbers of the teachers that may speak of it."""
+    unseen: frozenset[str]
+    """The texts of which those who speak know nothing."""
 
     def get(self, text: str, task: str, entity: str | None = None) -> Sequence[float] | None:
         """The mean of the probabilities of those who may speak and can; None if there are none."""
@@ -39,11 +41,23 @@ class Ensemble:
         mean: list[float] = np.stack(answers).mean(axis=0, dtype=np.float64).tolist()
         return mean
 
+    def is_out_of_fold(self, text: str) -> bool:
+        """Whether nobody who speaks of the text was trained on its story."""
+        return text in self.unseen
+
 
 def soft_labels(
     config: Config, corpus: Corpus, *, device: str, cache: Path | None = None, report: Report = print
 ) -> Ensemble:
-    """The word of `distil.teachers` on every text that the run trains on, and on the names labelled in it.
+    """The word of `distil.teachers` on every text that the run trains on; see `ask_about`."""
+    examples = (*corpus.training, *corpus.unlabelled)
+    return ask_about(config, examples, device=device, cache=cache, report=report)
+
+
+def ask_about(
+    config: Config, examples: Sequence[Example], *, device: str, cache: Path | None, report: Report
+) -> Ensemble:
+    """The word of `distil.teachers` on texts, and on the names labelled in them.
 
     Answers are kept in `cache` (by default the user's cache folder): a second student costs nothing, and a run that
     was killed goes on where it was. Raises what `teacher_folders` and `Teacher` raise.
@@ -53,7 +67,7 @@ def soft_labels(
     teachers = [Teacher(folder, config.tasks, cache=place, bf16=config.bf16) for folder in folders]
     texts = {
         example.text: list(dict.fromkeys(label.entity for label in example.labels if label.entity is not None))
-        for example in (*corpus.training, *corpus.unlabelled)
+        for example in examples
     }
     return ask(teachers, texts, device=device, report=report)
 
@@ -67,11 +81,11 @@ def ask(
     it (another text of its story), so that what they say is out of fold; where there are none, those that were not
     trained on the text itself; else all. A teacher whose folder doesn't say what it was trained on knows no text.
     """
-    speakers = _speakers(list(texts), [read_seen(teacher.folder) for teacher in teachers])
+    speakers, unseen = _speakers(list(texts), [read_seen(teacher.folder) for teacher in teachers])
     for number, teacher in enumerate(teachers):
         asked = {text: names for text, names in texts.items() if number in speakers[text]}
         teacher.ask(asked, device=device, report=report)
-    return Ensemble(teachers, speakers)
+    return Ensemble(teachers, speakers, unseen)
 
 
 def teacher_folders(names: Sequence[str]) -> list[Path]:
@@ -98,7 +112,10 @@ def read_seen(folder: Path) -> frozenset[int]:
     return frozenset(np.load(path, allow_pickle=False).tolist()) if path.exists() else frozenset()
 
 
-def _speakers(texts: Sequence[str], seen: Sequence[frozenset[int]]) -> dict[str, tuple[int, ...]]:
+def _speakers(
+    texts: Sequence[str], seen: Sequence[frozenset[int]]
+) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
+    """Who speaks of each text, and of which texts these know nothing."""
     hashes = np.array([_short_hash(text) for text in texts], dtype=np.uint64)
     groups = np.array(stories(texts), dtype=np.int64)
     known: list[NDArray[np.int64]] = []
@@ -107,8 +124,10 @@ def _speakers(texts: Sequence[str], seen: Sequence[frozenset[int]]) -> dict[str,
         its_story = np.isin(groups, groups[itself])
         known.append(itself.astype(np.int64) + its_story)
     knows = np.stack(known, axis=1)
-    speak = knows == knows.min(axis=1, keepdims=True)
-    return {text: tuple(np.flatnonzero(row).tolist()) for text, row in zip(texts, speak, strict=True)}
+    least = knows.min(axis=1)
+    speak = knows == least[:, np.newaxis]
+    speakers = {text: tuple(np.flatnonzero(row).tolist()) for text, row in zip(texts, speak, strict=True)}
+    return speakers, frozenset(text for text, knowledge in zip(texts, least, strict=True) if knowledge == 0)
 
 
 def _inner(folder: Path) -> list[Path]:

@@ -14,12 +14,12 @@ from support.tiny_models import TREE, tiny_config, tiny_data, tiny_encoder, writ
 from domain.errors import InvalidInput
 from models import load_classifier
 from models.folder import read_settings
-from models.training import run, teach
+from models.training import run
 from models.training.config import Config
 from models.training.examples import read_corpus
 from models.training.run import train
 from models.training.soft_labels import read_seen
-from models.training.teach import train_folds
+from models.training.train_folds import train_folds
 
 CHANGES = ("epochs=5",)
 
@@ -92,7 +92,7 @@ def test_teachers_of_another_configuration_are_not_mixed_in(place: Path, teacher
 
 def test_one_fold_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="at least 2"):
-        teach.train_folds(tiny_config(place / "encoder"), 1, out=tmp_path, data_dir=place / "data")
+        train_folds(tiny_config(place / "encoder"), 1, out=tmp_path, data_dir=place / "data")
 
 
 def test_a_student_learns_from_its_teachers_what_nothing_is_labelled_for(
@@ -114,7 +114,7 @@ def test_a_student_learns_from_its_teachers_what_nothing_is_labelled_for(
 def test_unlabelled_texts_without_teachers_are_refused(place: Path, tmp_path: Path) -> None:
     write_rows(place / "data" / "more.jsonl", [{"text": "crude soars over new highs"}])
     config = tiny_config(place / "encoder", "distil.unlabelled=[more.jsonl]")
-    with pytest.raises(InvalidInput, match=r"name distil\.teachers"):
+    with pytest.raises(InvalidInput, match=r"need distil\.teachers"):
         train(config, out=tmp_path / "student", data_dir=place / "data", device="cpu", report=_silent)
 
 
