@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.classifiers import HashClassifier
 
+import models
 from domain.classification import SENTIMENT, TOPIC, Classification
 from domain.ports import Classifier
 from models import load_classifier
@@ -31,12 +32,22 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["hash", "shipped on OpenVINO", "shipped on torch"])
+@pytest.fixture(
+    scope="module",
+    params=["hash", "shipped on OpenVINO", "with a cache", "for many threads", "a model for each task", "on torch"],
+)
 def classifier(request: pytest.FixtureRequest) -> Classifier:
-    if request.param == "hash":
-        return HashClassifier()
-    if request.param == "shipped on OpenVINO":
-        return load_classifier(device="cpu")
+    match request.param:
+        case "hash":
+            return HashClassifier()
+        case "shipped on OpenVINO":
+            return load_classifier(device="cpu")
+        case "with a cache":
+            return load_classifier(device="cpu", cache_size=8)
+        case "for many threads":
+            return models.Classifier.load(device="cpu")
+        case "a model for each task":
+            return load_classifier(f"sentiment={DEFAULT_MODEL},topic={DEFAULT_MODEL}", device="cpu")
     folder = SHIPPED / DEFAULT_MODEL
     settings = read_settings(folder)
     return TextClassifier(settings, load_tokenizer(folder), TorchBackend(folder, settings, device="cpu"))
@@ -79,6 +90,17 @@ def test_preparing_and_inferring_apart_is_classifying(classifier: Classifier, an
     assert len(prepared) == len(TEXTS)
     assert classifier.infer(prepared) == answers
     assert classifier.infer(prepared) == answers, "a prepared batch can be inferred again"
+
+
+def test_whoever_is_looked_for_what_is_said_of_the_text_stays(
+    classifier: Classifier, answers: list[Classification]
+) -> None:
+    asked = classifier.classify(TEXTS, [{"AAPL": ("Apple",)}] * len(TEXTS))
+    for answer, other in zip(answers, asked, strict=True):
+        assert other.input_hash == answer.input_hash
+        for task, scores in answer.tasks.items():
+            assert other.tasks[task] == pytest.approx(scores, abs=1e-3)
+        assert set(other.entities) <= {"AAPL"}
 
 
 def test_threads_share_a_classifier(classifier: Classifier, answers: list[Classification]) -> None:
