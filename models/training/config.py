@@ -269,6 +269,28 @@ class Adversarial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Range:
+    """Values to search through, both ends included: whole ones where both ends are written as such."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    """Whether to draw evenly by order of magnitude."""
+
+    def __post_init__(self) -> None:
+        _check(self.low < self.high, "low must be less than high")
+        _check(not self.log or self.low > 0, "low must be more than 0 with log")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What `--search` tries out."""
+
+    space: Mapping[str, Range | tuple[str | bool | int | float, ...]] = field(default_factory=dict)
+    """Option, as `--set` names it → a range, or a list of values."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run."""
 
@@ -316,6 +338,7 @@ class Config:
     log_steps: int = 50
     """A line of progress every so many optimiser steps."""
     report_to: tuple[ReportTo, ...] = ()
+    search: Search = Search()
 
     def __post_init__(self) -> None:
         _check(bool(self.tasks), "tasks names no task")

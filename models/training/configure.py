@@ -27,16 +27,21 @@ def read_config(ref: str | Path, changes: Sequence[str] = ()) -> Config:
 
 def config_from(tree: Mapping[str, Any], changes: Sequence[str] = ()) -> Config:
     """The configuration that plain values (of YAML or JSON) say; otherwise as `read_config`."""
+    return read(Config, change(tree, changes))
+
+
+def change(tree: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Plain values with changes over them, unchecked. Raises InvalidInput when a change names no place or no value."""
     changed = copy.deepcopy(dict(tree))
-    for change in changes:
-        key, sign, value = change.partition("=")
+    for one in changes:
+        key, sign, value = one.partition("=")
         if not sign:
-            raise bad_option(change, "a change is written key=value")
+            raise bad_option(one, "a change is written key=value")
         try:
             _set(changed, key.strip(), yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise bad_option(key, f"{value!r} is no YAML value") from error
-    return read(Config, changed)
+    return changed
 
 
 def read_tree(ref: str | Path) -> dict[str, Any]:

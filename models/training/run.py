@@ -30,11 +30,11 @@ from models.training.methods import finish, trainable
 from models.training.prepare import Prepared, describe, prepare
 from models.training.soft_labels import soft_labels as ask_teachers
 from models.training.soft_labels import write_seen
-from models.training.trainer import MultiTaskTrainer, Report
+from models.training.trainer import MultiTaskTrainer, Report, Watch
 
 DEVICES = ("auto", "cpu", "cuda")
 TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json")
-NOT_OF_THE_RUN = ("log_steps", "checkpoint_steps", "report_to")
+NOT_OF_THE_RUN = ("log_steps", "checkpoint_steps", "report_to", "search")
 """Options that a run may be resumed with another value of."""
 
 
@@ -60,12 +60,14 @@ def train(
     device: str = "auto",
     soft_labels: Callable[[Config, Corpus], SoftLabels] | None = None,
     report: Report = lambda line: print(line, flush=True),
+    watch: Watch | None = None,
 ) -> TrainingResult:
     """Fine-tune as `config` says and write the model folder `out`; `data_dir` holds the files that it names.
 
     Checkpoints are kept in `OUT.training` until the folder is written. `resume`: True goes on from the last one and
     wants one, False starts over (and may replace `out`), None goes on from one if it is of the same run. What teachers
-    say comes from `soft_labels`, unless `distil.teachers` names them.
+    say comes from `soft_labels`, unless `distil.teachers` names them. `watch` is called after each epoch; what it raises
+    ends the run, its checkpoints stay.
 
     Raises InvalidInput or PermanentError, before training starts, for what is wrong with the options, the data, the
     encoder or the device; and PermanentError when the loss is no number any more.
@@ -82,7 +84,7 @@ def train(
     checkpoint = checkpoints.latest()
     if resume and checkpoint is None:
         raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
-    trainer = _trainer(config, prepared, checkpoints, cpu=cpu, report=report)
+    trainer = _trainer(config, prepared, checkpoints, cpu=cpu, report=report, watch=watch)
     trainer.run(checkpoint)
     network = prepared.network
     weights = dict(zip(("learnt", "all"), trainable(network), strict=True))
@@ -169,7 +171,7 @@ def _taught(
 
 
 def _trainer(
-    config: Config, prepared: Prepared, checkpoints: Checkpoints, *, cpu: bool, report: Report
+    config: Config, prepared: Prepared, checkpoints: Checkpoints, *, cpu: bool, report: Report, watch: Watch | None
 ) -> MultiTaskTrainer:
     corpus = prepared.corpus
     augmentation = attack = None
@@ -213,6 +215,7 @@ def _trainer(
         use_cpu=cpu,
         report=report,
         attack=attack,
+        watch=watch,
     )
 
 

@@ -27,6 +27,9 @@ from models.training.rates import adamw
 Report = Callable[[str], None]
 """Takes one line of progress."""
 
+Watch = Callable[[int, float], None]
+"""Takes the number of an epoch, from 1, and its score on what is held out."""
+
 SCHEDULES = {
     Schedule.LINEAR: "linear",
     Schedule.COSINE: "cosine",
@@ -52,6 +55,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         use_cpu: bool,
         report: Report,
         attack: Attack | None = None,
+        watch: Watch | None = None,
     ) -> None:
         super().__init__(
             learner,
@@ -73,6 +77,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         self._checkpoints = checkpoints
         self._report_line = report
         self._attack = attack
+        self._watch = watch
         self._averages = Averages(config.averaging)
         self._best: Weights | None = None
         self.remove_callback(PrinterCallback)
@@ -134,6 +139,8 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         metrics = {f"eval_{name}": share for name, share in figures.items()} | {"eval_score": reached}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        if self._watch is not None:
+            self._watch(round(self.state.epoch), reached)
         return metrics
 
     def accuracy(self) -> Measured:
