@@ -46,24 +46,18 @@ class Versioned(HashClassifier):
 
     def __init__(self, version: str) -> None:
         super().__init__(name="tone", version=version)
+        self.refused = 0
 
     def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> Own:
         return Own(tuple(f"{SHARES[self.model.version]} {text}" for text in texts), self.model.version)
 
     def infer(self, prepared: Prepared) -> list[Classification]:
         assert isinstance(prepared, Own)
-        assert prepared.version == self.model.version, "a batch was made ready by one model and scored by another"
-        time.sleep(0.01)
+        if prepared.version != self.model.version:
+            self.refused += 1
+            raise ValueError("made ready by another model")
+        time.sleep(0.03)  # longer than it takes to send as many: the next batches are always read already
         return super().infer(prepared)
-
-
-def load(model: RegisteredModel | None) -> RunningModel:
-    """Takes long enough for several batches to go by."""
-    time.sleep(0.3)
-    version = model.location if model else "ships"
-    if version not in SHARES:
-        raise OSError(f"{version}: no such folder")
-    return RunningModel(classifier=Versioned(version), config_hash=f"config of {version}")
 
 
 @dataclass
@@ -74,18 +68,28 @@ class SwapWorld:
     registry: PostgresModelRegistry
     telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
     sent: int = 0
+    loaded: list[Versioned] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.live = LiveModel(load(None))
+        self.live = LiveModel(self.load(None))
         self.follower = ModelFollower(
             self.live,
             registry=self.registry,
-            load=load,
+            load=self.load,
             following=None,
             worker="host:1",
             policy=FollowPolicy(every=0.05, retry_first=0.2, retry_most=0.2),
             telemetry=self.telemetry,
         )
+
+    def load(self, model: RegisteredModel | None) -> RunningModel:
+        """Takes long enough for several batches to go by."""
+        time.sleep(0.3)
+        version = model.location if model else "ships"
+        if version not in SHARES:
+            raise OSError(f"{version}: no such folder")
+        self.loaded.append(Versioned(version))
+        return RunningModel(classifier=self.loaded[-1], config_hash=f"config of {version}")
 
     @property
     def running(self) -> str:
@@ -140,6 +144,7 @@ class SwapWorld:
         ids = [record.scored.document.id for part in parts for _, record in part.documents]
         assert sorted(ids) == sorted(f"doc-{number}" for number in range(self.sent))
         assert not await self.kafka.dead_letters()
+        assert not sum(model.refused for model in self.loaded), "one model made ready what another was to score"
         check_marks(parts)
         by_source: dict[object, list[tuple[int, str]]] = {}
         for part in parts:
