@@ -169,6 +169,12 @@ class Model(Section):
         le=256,
         description="Inferences side by side on a processor; without it one for each core.",
     )
+    cache_size: int = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000,
+        description="Texts whose answers are kept (3 KB each), so that what is repeated is read once; 0 keeps none.",
+    )
     follow_every: Positive = Field(
         default=timedelta(seconds=5),
         description="How often a worker asks which model is promoted; only without model.ref.",

@@ -40,7 +40,7 @@ class ModelLoader:
         from models import load_classifier
 
         section = self._settings.model
-        return load_classifier(location, device=section.device, streams=section.streams)
+        return load_classifier(location, device=section.device, streams=section.streams, cache_size=section.cache_size)
 
     def challenger(self, location: str) -> Classifier:
         """The model there, proven, for the shadow: on a processor it takes one core at most. Raises like
