@@ -11,7 +11,7 @@ from support.classifiers import POISON, HashClassifier, HashedTexts
 
 from domain.classification import Classification
 from domain.errors import InvalidInput, PermanentError
-from domain.ports import Prepared
+from domain.ports import Names, Prepared
 from stream.score import MODEL_FAILED, Scorer
 
 
@@ -29,10 +29,10 @@ class CountingClassifier(HashClassifier):
         self._spoil = spoil
         self._fails_to_prepare = fails_to_prepare
 
-    def prepare(self, texts: Sequence[str]) -> HashedTexts:
+    def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> HashedTexts:
         if self._fails_to_prepare and any(self._fails_to_prepare in text for text in texts):
             raise ValueError("the tokenizer failed")
-        return super().prepare(texts)
+        return super().prepare(texts, names)
 
     def infer(self, prepared: Prepared) -> list[Classification]:
         self.runs += 1
