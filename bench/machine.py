@@ -146,7 +146,9 @@ def machine(say: Callable[[str], None]) -> Iterator[Machine]:
     """Servers in a folder that is removed at the end; those of the settings are not touched."""
     folder = Path(tempfile.mkdtemp(prefix="groundswell-bench-"))
     try:
-        loaded = load(environment={}, overrides={"data_dir": str(folder / "data")}, find_running=False)
+        # Backlogs repeat their texts, which would be read once.
+        overrides = {"data_dir": str(folder / "data"), "model.cache_size": "0"}
+        loaded = load(environment={}, overrides=overrides, find_running=False)
         with ready_servers(loaded, say=say) as (ready, servers):
             assert servers is not None
             yield Machine(folder=folder, loaded=ready, servers=servers)
