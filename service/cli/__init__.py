@@ -11,13 +11,13 @@ from service.cli import feed as feed
 from service.cli import classify as classify
 from service.cli import train as train
 from service.cli import evaluate as evaluate
+from service.cli import explain as explain
+from service.cli import compress as compress
 from service.cli import topics as topics
 from service.cli import db as db
 from service.cli import models as models
-from service.cli import models as models
 from service.cli import dead_letters as dead_letters
 from service.cli import inspect as inspect
-from service.cli import explain as explain
 
 # isort: on
 
