@@ -40,6 +40,7 @@ def load_classifier(
     ref: str | Path | None = None,
     *,
     device: str = "auto",
+    int8: bool = True,
     streams: int | None = None,
     cache_size: int = 0,
     cache_dir: Path | None = None,
@@ -54,8 +55,9 @@ def load_classifier(
       its task named so, too.
 
     `device` is `cuda` (torch), `cpu` (OpenVINO where there is a file for it, else torch) or `auto` (a GPU where torch
-    is installed and sees one, else the processor). `streams` is how many inferences run side by side on a processor
-    (default: one per core that this process may use). `cache_size` is how many texts' answers are kept, so that what is
+    is installed and sees one, else the processor). With `int8` False a processor runs torch in full precision, to see
+    what int8 costs. `streams` is how many inferences run side by side on a processor (default: one per core that this
+    process may use). `cache_size` is how many texts' answers are kept, so that what is
     repeated is read once. `cache_dir` is where pins and converted checkpoints are kept (default: the user's cache).
 
     Raises PermanentError, naming the fix, when the folder is missing, damaged or made for another normaliser, or when
@@ -68,7 +70,7 @@ def load_classifier(
 
     gpu = device == "cuda" or (device == "auto" and _sees_gpu())
     cache = ScoreCache(cache_size) if cache_size else None
-    loader = _Loader(gpu=gpu, streams=streams, cache=cache, cache_dir=cache_dir)
+    loader = _Loader(gpu=gpu, int8=int8 and not gpu, streams=streams, cache=cache, cache_dir=cache_dir)
     loaded: list[Classifier] = [loader.load(part, task) for task, part in _parts(ref)]
     return loaded[0] if len(loaded) == 1 else CombinedClassifier(loaded)
 
@@ -98,6 +100,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 @dataclass(frozen=True, kw_only=True)
 class _Loader:
     gpu: bool
+    int8: bool
     streams: int | None
     cache: ScoreCache | None
     cache_dir: Path | None
@@ -126,7 +129,7 @@ class _Loader:
         if task is not None and task not in settings.tasks:
             raise PermanentError(f"{folder} does not answer {task!r}, only {', '.join(settings.tasks)}")
         verify(folder, settings, [TOKENIZER_FILE])
-        if OPENVINO_FILES[0] in settings.files and not self.gpu:
+        if OPENVINO_FILES[0] in settings.files and self.int8:
             verify(folder, settings, OPENVINO_FILES)
             backend = self._openvino(folder)
         else:
@@ -139,12 +142,12 @@ class _Loader:
         from models.converted import converted, with_tokenizer
 
         checkpoint = read_checkpoint(folder, name=name, task=task)
-        if self.gpu:
-            place = with_tokenizer(checkpoint, cache=self._kept())
-            backend = self._torch(folder, checkpoint.settings)
-        else:
+        if self.int8:
             place = converted(checkpoint, cache=self._kept())
             backend = self._openvino(place)
+        else:
+            place = with_tokenizer(checkpoint, cache=self._kept())
+            backend = self._torch(folder, checkpoint.settings)
         return self._classifier(checkpoint.settings, place, backend, padding_id=checkpoint.padding_id)
 
     def _classifier(
