@@ -66,10 +66,12 @@ class Resamples:
     def _weights(self) -> Iterator[NDArray[np.float64]]:
         """How often each group is drawn, of shape (draws, groups)."""
         random = np.random.default_rng(self._seed)
-        equal = np.full(self._groups, 1 / self._groups)
         for start in range(0, self._resamples, _AT_ONCE):
             draws = min(_AT_ONCE, self._resamples - start)
-            yield random.multinomial(self._groups, equal, size=draws).astype(float)
+            drawn = random.integers(self._groups, size=(draws, self._groups))
+            drawn += np.arange(draws)[:, None] * self._groups
+            counts = np.bincount(drawn.ravel(), minlength=draws * self._groups)
+            yield counts.reshape(draws, self._groups).astype(float)
 
 
 def by_row(truth: NDArray[np.bool_], answers: NDArray[np.bool_]) -> Tally:

@@ -11,8 +11,8 @@ from domain.errors import InvalidInput, PermanentError
 from domain.ports import Classifier
 from models.classifier import TextClassifier
 from models.evaluation.questions import Questions, from_examples, from_rows
-from models.folder import OPENVINO_FILES, Kind, ModelSettings
-from models.load import find_folder, load_classifier, load_tokenizer
+from models.folder import OPENVINO_FILES, TORCH_FILES, Kind, ModelSettings
+from models.load import find_folder, load_classifier
 from models.training.config import Config
 from models.training.configure import config_from, read_config
 from models.training.data import LabelMap, read_file
@@ -62,14 +62,14 @@ def open_model(ref: str, *, device: str = "auto") -> Opened:
 
 
 def in_full_precision(model: Opened) -> Classifier | None:
-    """The same weights in torch on the processor; None where there is no int8 file to hold against them, or no torch to
-    run them. Raises PermanentError when the weights can't be loaded."""
-    if OPENVINO_FILES[0] not in model.settings.files or importlib.util.find_spec("torch") is None:
+    """The same weights in torch on the processor; None where there is no int8 to hold against them, or no torch to run
+    them. Raises PermanentError as `load_classifier` does."""
+    files = model.settings.files
+    # A checkpoint that is not ours is made int8 where it is loaded, and has no heads file.
+    never_int8 = TORCH_FILES[-1] in files and OPENVINO_FILES[0] not in files
+    if never_int8 or importlib.util.find_spec("torch") is None:
         return None
-    from models.torch_backend import TorchBackend
-
-    backend = TorchBackend(model.folder, model.settings, device="cpu")
-    return TextClassifier(model.settings, load_tokenizer(model.folder), backend)
+    return load_classifier(model.ref, device="cpu", int8=False)
 
 
 def only_task(settings: ModelSettings, task: str | None) -> str:

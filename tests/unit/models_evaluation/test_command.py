@@ -1,0 +1,217 @@
+"""`groundswell evaluate` on a model in miniature."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.tiny_models import tiny_entities, tiny_model, write_rows
+from typer.testing import CliRunner, Result
+
+from domain.errors import InvalidInput, PermanentError
+from models import figures
+from models.evaluation.card import facts_of, render
+from models.export import export
+from models.folder import read_settings
+from models.load import DEFAULT_MODEL, SHIPPED, load_classifier
+from service.cli import app
+
+FACTS = """
+title: A model in miniature.
+licence: mit
+data: [{name: made up, used_for: sentiment, licence: none, rows: 500}]
+split: By story.
+limits: ["It knows six words: no others."]
+retrain: groundswell train --config tiny
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads on matrices this small mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `model`, int8, and the `data` that it was trained on."""
+    place = tmp_path_factory.mktemp("tiny")
+    tiny_model(place)
+    texts = [json.loads(line)["text"] for line in (place / "data" / "moods.jsonl").read_text().splitlines()]
+    export(place / "model", texts[:100])
+    return place
+
+
+@pytest.fixture
+def model(place: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(place / "model", tmp_path / "model")
+
+
+def groundswell(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def figures_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_a_labelled_file_is_measured_with_its_labels_mapped_and_its_columns_named(
+    place: Path, model: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (place / "data" / "moods.jsonl").read_text().splitlines()]
+    names = {"negative": "bearish", "positive": "bullish"}
+    lines = [
+        f"{names.get(row['label'], row['label'])},{row['text']},desk {number % 2}" for number, row in enumerate(rows)
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(["mood,words,desk", *lines, "mixed,firma and firmb,desk 0"]))
+    result = groundswell(
+        model, "--data", tmp_path / "rows.csv", "--task", "sentiment",
+        "--text-column", "words", "--label-column", "mood",
+        "--map", "bearish=negative", "--map", "bullish=positive", "--map", "mixed=", "--source-column", "desk",
+        "--by", "row", "--json", tmp_path / "figures.json", "--confusion", tmp_path / "confusion.png",
+    )  # fmt: skip
+    assert result.exception is None, result.output
+    found = figures_of(tmp_path / "figures.json")["sentiment"]
+    assert found["whole"]["rows"] == len(rows)
+    assert found["whole"]["figures"]["accuracy"]["value"] > 0.95
+    assert set(found["sources"]) == {"desk 0", "desk 1"}
+    assert found["resampled"] == "row"
+    assert found["whole"]["full_precision"]["agreement"] > 0.97
+    assert sum(map(sum, found["confusion"])) == len(rows)
+    assert found["reading"] == {"one_window": len(rows), "several_windows": 0, "most_windows": 1, "cut_off": 0}
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert "McNemar" in result.output
+
+
+def test_what_training_held_out_is_measured_and_nothing_else(place: Path, model: Path, tmp_path: Path) -> None:
+    result = groundswell(model, "--data-dir", place / "data", "--json", tmp_path / "f.json", "--no-full-precision")
+    assert result.exception is None, result.output
+    found = figures_of(tmp_path / "f.json")
+    counted = read_settings(model).training["held_out_accuracy"]
+    assert set(found) == {"sentiment", "topic"}
+    for task, source in (("sentiment", "moods"), ("topic", "themes")):
+        assert found[task]["whole"]["rows"] == counted[task][source]["rows"]
+        assert found[task]["whole"]["full_precision"] is None
+
+
+def test_the_temperature_is_stored_as_a_new_version_and_served(place: Path, model: Path, tmp_path: Path) -> None:
+    before = load_classifier(model, device="cpu")
+    arguments = (model, "--data-dir", place / "data", "--task", "sentiment", "--no-full-precision")
+    result = groundswell(*arguments, "--fit-temperature", "--json", tmp_path / "f.json")
+    assert result.exception is None, result.output
+    fitted = read_settings(model).temperatures["sentiment"]
+    assert fitted == pytest.approx(figures_of(tmp_path / "f.json")["sentiment"]["temperature_fitted"], abs=1e-4)
+    after = load_classifier(model, device="cpu")
+    assert after.model.version != before.model.version
+    assert str(after.model) in result.output
+    probabilities = [one.classify(["firma soars"])[0].tasks["sentiment"]["positive"] for one in (before, after)]
+    assert (probabilities[1] > probabilities[0]) == (fitted < 1)
+    again = groundswell(*arguments, "--json", tmp_path / "again.json")
+    assert again.exception is None, again.output
+    found = figures_of(tmp_path / "again.json")["sentiment"]
+    assert found["temperature_served"] == fitted
+    assert found["temperature_fitted"] == pytest.approx(fitted, rel=0.02)
+
+
+def test_figures_and_card_are_kept_in_the_folder(place: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "facts.yml").write_text(FACTS)
+    version = read_settings(model).ref
+    result = groundswell(
+        model, "--data-dir", place / "data", "--robustness", "--card", "--facts", tmp_path / "facts.yml"
+    )
+    assert result.exception is None, result.output
+    settings = read_settings(model)
+    assert settings.ref == version
+    measured = figures.read(figures.of_folder(model))
+    assert set(measured) == {"sentiment/moods", "topic/themes"}
+    assert figures.reference(figures.of_folder(model))["sentiment"].documents == measured["sentiment/moods"].rows
+    card = (model / "README.md").read_text()
+    assert f"{measured['topic/themes'].accuracy:.3f}" in card
+    assert "polarity gap, person's origin" in card
+    assert "It knows six words: no others." in card
+    assert "groundswell train --config tiny" in card
+
+
+def test_the_shipped_card_is_the_one_that_its_folder_and_its_facts_give() -> None:
+    settings = read_settings(SHIPPED / DEFAULT_MODEL)
+    assert (SHIPPED / DEFAULT_MODEL / "README.md").read_text() == render(settings, facts_of(settings.name))
+
+
+def test_another_model_is_held_against_it_and_a_model_is_as_good_as_itself(place: Path, model: Path) -> None:
+    result = groundswell(
+        model, "--data-dir", place / "data", "--task", "topic", "--against", place / "model", "--no-full-precision"
+    )
+    assert result.exception is None, result.output
+    row = next(line for line in result.output.splitlines() if line.startswith("all") and "exact" in line)
+    assert "100.0%" in row
+    assert "0 and 0" in row
+    assert "1 (exact)" in row
+
+
+def test_an_entity_task_is_measured_by_name(tmp_path: Path) -> None:
+    tree = {
+        "name": "tiny-entities",
+        "encoder": "",
+        "tasks": {"entity_sentiment": {"kind": "entity", "labels": ["negative", "neutral", "positive"]}},
+        "data": [{"source": "names", "file": "names.jsonl", "task": "entity_sentiment", "entity": "name"}],
+        "epochs": 12,
+        "batch_size": 16,
+        "optimiser": {"learning_rate": 5e-3},
+        "held_out": {"share": 0.2},
+    }
+    tiny_entities(tmp_path / "data")
+    tiny_model(tmp_path, tree=tree)
+    result = groundswell(tmp_path / "model", "--data-dir", tmp_path / "data", "--json", tmp_path / "f.json")
+    assert result.exception is None, result.output
+    found = figures_of(tmp_path / "f.json")["entity_sentiment"]
+    trained = read_settings(tmp_path / "model").training["held_out_accuracy"]["entity_sentiment"]["names"]
+    assert found["names_not_found"] == 0
+    assert found["whole"]["rows"] == trained["rows"]
+    assert found["whole"]["figures"]["accuracy"]["value"] == pytest.approx(trained["right"] / trained["rows"], abs=0.02)
+    assert found["slices"]["one label in the text"]["rows"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), r"give --data FILE, or --data-dir"),
+        (("--data", "bad.jsonl"), r"give --task; it has sentiment, topic"),
+        (("--data", "bad.jsonl", "--task", "mood"), r"no task 'mood'; it has sentiment, topic"),
+        (("--data", "bad.jsonl", "--task", "sentiment"), r"bad\.jsonl:2: unknown label 'bearish'"),
+        (("--data", "bad.jsonl", "--task", "sentiment", "--map", "bearish=negative"), r"bad\.jsonl:3: .*empty"),
+        (("--data", "bad.jsonl", "--task", "sentiment", "--map", "bearish"), r"FROM=TO"),
+        (("--data", "bad.jsonl", "--task", "sentiment", "--label-column", "lable"), r"no column 'lable'.*label"),
+        (("--data", "nowhere.jsonl", "--task", "sentiment"), r"cannot read nowhere\.jsonl"),
+        (("--data-dir", ".", "--config", "nowhere"), r"no file nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [("firma soars", "positive"), ("firmb plunges", "bearish"), (" ", "neutral")]
+    write_rows(tmp_path / "bad.jsonl", [{"text": text, "label": label} for text, label in rows])
+    result = groundswell(model, *options)
+    assert result.exit_code != 0
+    said = str(result.exception) if isinstance(result.exception, (InvalidInput, PermanentError)) else result.output
+    assert re.search(message, said), said
+
+
+def test_robustness_past_a_limit_fails_the_command(model: Path, tmp_path: Path) -> None:
+    # Of one word each, so that every typo hides all that the model knows.
+    words = [("soars", "positive"), ("beats", "positive"), ("plunges", "negative"), ("fraud", "negative")]
+    write_rows(tmp_path / "words.jsonl", [{"text": text, "label": label} for text, label in words])
+    result = groundswell(model, "--data", tmp_path / "words.jsonl", "--task", "sentiment", "--check")
+    assert result.exit_code == 1
+    assert "past their limits: typos (sentiment)" in result.output
