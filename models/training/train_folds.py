@@ -10,7 +10,7 @@ from pathlib import Path
 from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE, read_settings
 from models.training.config import Config
-from models.training.run import train
+from models.training.run import NOT_OF_THE_RUN, train
 from models.training.trainer import Report
 
 
@@ -59,7 +59,8 @@ def _policies(config: Config, folds: int) -> Iterator[Config]:
 
 def _check_same(folder: Path, policy: Config) -> None:
     # As JSON, since the folder's has gone through it.
-    if read_settings(folder).training.get("config") != json.loads(json.dumps(asdict(policy))):
+    theirs, ours = read_settings(folder).training.get("config", {}), json.loads(json.dumps(asdict(policy)))
+    if any(theirs.get(option) != value for option, value in ours.items() if option not in NOT_OF_THE_RUN):
         raise InvalidInput(
             "training_config",
             f"{folder} holds a teacher of another configuration: train them all again with --fresh, or give another "

@@ -38,6 +38,10 @@ SCHEDULES = {
 """Ours → the Trainer's names."""
 
 
+class Diverged(PermanentError):
+    """The loss is no number any more."""
+
+
 class MultiTaskTrainer(Trainer):  # type: ignore[misc]
     """Trains a `Learner`; the averaged weights are what is measured, kept as the best, and left in it at the end."""
 
@@ -209,7 +213,7 @@ class _Flow(TrainerCallback):  # type: ignore[misc]
         if "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):
-            raise PermanentError(
+            raise Diverged(
                 f"the loss is no number any more at step {state.global_step}: lower optimiser.learning_rate"
             )
         seconds = (time.monotonic() - self._started) / (state.global_step - self._first_step)
