@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from domain.errors import GroundswellError
-from models.training.configure import read_config
-from models.training.run import DEVICES, dry_run, train
+from models.training.command import Request, execute
+from models.training.run import DEVICES
 
 
 def main() -> None:
@@ -21,18 +21,18 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the configuration (YAML), or the name of a shipped recipe")
     parser.add_argument("--out", type=Path, help="the model folder to write (default: the model's name)")
     parser.add_argument("--data-dir", type=Path, help="where the labelled files are (default: the configuration's)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change an option")
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change an option"
+    )
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, help="--no-resume starts over")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    parser.add_argument("--distil-from", type=Path, nargs="+", default=(), help="teachers, or a folder of teachers")
+    parser.add_argument("--unlabelled", type=Path, nargs="+", default=(), help="files of texts that teachers label")
+    parser.add_argument("--folds", type=int, help="train so many teachers, each on all stories but a fold's")
+    parser.add_argument("--search", type=int, help="try so many values of search.space")
+    parser.add_argument("--audit", type=Path, help="write there the labels that teachers contradict out of fold")
     parser.add_argument("--dry-run", action="store_true", help="check everything, show what would be learnt")
-    options = parser.parse_args()
-    config = read_config(options.config, options.set)
-    data_dir = options.data_dir or (Path(options.config).parent if Path(options.config).is_file() else Path())
-    if options.dry_run:
-        dry_run(config, data_dir=data_dir, report=print)
-        return
-    out = options.out or Path(config.name)
-    print(train(config, out=out, data_dir=data_dir, resume=options.resume, device=options.device).settings.ref)
+    execute(Request(**vars(parser.parse_args())), lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,11 @@ def dry_run(config: Config, *, data_dir: Path, report: Report) -> None:
     report(f"{steps} steps an epoch, {config.epochs} epochs")
 
 
+def device_name(device: str) -> str:
+    """`cpu` or `cuda`, as torch names it. Raises InvalidInput or PermanentError when there is no such device."""
+    return "cpu" if _is_cpu(device) else "cuda"
+
+
 def _is_cpu(device: str) -> bool:
     if device not in DEVICES:
         raise InvalidInput("training_config", f"device must be one of {', '.join(DEVICES)}, got {device!r}")

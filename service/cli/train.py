@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from domain.errors import PermanentError
 from service.cli.app import app
+from service.cli.extras import extra
 
 
 @app.command(
@@ -38,26 +38,50 @@ def train(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    distil_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="A teacher to learn from, or a folder of teachers; may be repeated."),
+    ] = None,
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Texts that the teachers label; may be repeated."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", help="Train K teachers instead, OUT/fold-0 and on, each on all stories but those of its fold."
+        ),
+    ] = None,
+    search: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Try N sets of values of search.space instead, and write OUT/best.yml."),
+    ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the labels that teachers contradict out of fold instead, as JSON lines."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show what would be learnt.")] = False,
 ) -> None:
     """Fine-tune a classifier on your labels.
 
     A run that was stopped, however it was, goes on with the same command.
     """
-    from models.training.configure import read_config
-
-    policy = read_config(config, changes or ())
-    try:
-        from models.training import run
-    except ImportError as error:
-        raise PermanentError(
-            f"training needs more libraries ({error.name}): pip install 'groundswell[train]'"
-        ) from error
-    here = data_dir or (Path(config).parent if Path(config).is_file() else Path())
-    if dry_run:
-        run.dry_run(policy, data_dir=here, report=typer.echo)
-        return
-    result = run.train(
-        policy, out=out or Path(policy.name), data_dir=here, resume=resume, device=device, report=typer.echo
+    with extra("train"):
+        from models.training.command import Request, execute
+    request = Request(
+        config=config,
+        out=out,
+        data_dir=data_dir,
+        changes=changes or (),
+        resume=resume,
+        device=device,
+        distil_from=distil_from or (),
+        unlabelled=unlabelled or (),
+        folds=folds,
+        search=search,
+        audit=audit,
+        dry_run=dry_run,
     )
-    typer.echo(f"{result.settings.ref} is in {result.folder}")
+    execute(request, typer.echo)
