@@ -73,8 +73,10 @@ def promote(
     if champion is not None and champion.ref == model.ref:
         raise InvalidInput("model_in_force", f"{model.ref} is in force already")
     folder = find_folder(model.location)
-    _verified(folder)
-    load_proven(loader.load, model)
+    if (found := _verified(folder)) != model.ref:
+        raise PermanentError(
+            f"{model.location} holds {found}, not {model.ref}: it was changed since it was registered; register it anew"
+        )
     # It may have been measured since it was registered.
     model = registry.register(model.ref, location=model.location, figures=figures.of_folder(folder))
     compared = tuple(figures.compare(model.figures, _figures_of(champion)))
@@ -83,6 +85,7 @@ def promote(
         raise InvalidInput(
             "model_worse", f"{model.ref} is worse: {'; '.join(map(str, worse))}. --force promotes it all the same"
         )
+    load_proven(loader.load, model)
     promotion = registry.promote(model.ref, replaces=_ref(champion), by=by, reason=reason, forced=bool(worse))
     return Promoted(promotion=promotion, compared=compared)
 
