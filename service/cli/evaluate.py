@@ -80,11 +80,10 @@ def evaluate(
     """How good a model is: accuracy and F1 with intervals, calibration, speed, robustness."""
     if (data is None) == (data_dir is None):
         raise typer.BadParameter("give --data FILE, or --data-dir DIR for what the model's training held out")
-    with extra("train" if data_dir else "torch"):
-        from models.evaluation import opened as opening
-        from models.evaluation.evaluate import Policy, Unit
-        from models.evaluation.evaluate import evaluate as measure
-        from models.evaluation.text import text
+    from models.evaluation import opened as opening
+    from models.evaluation.evaluate import Policy, Unit
+    from models.evaluation.evaluate import evaluate as measure
+    from models.evaluation.text import text
 
     opened = opening.open_model(model, device=device)
     other = opening.open_model(against, device=device) if against else None
@@ -95,7 +94,8 @@ def evaluate(
         asked = {name: opening.questions_of_file(opened, data, name, columns=columns, label_map=_label_map(maps or []))}
     elif data_dir is not None:
         tasks = list(opened.settings.tasks) if task is None else [opening.only_task(opened.settings, task)]
-        asked = opening.questions_held_out(opened, data_dir, tasks, config=config)
+        with extra("train"):
+            asked = opening.questions_held_out(opened, data_dir, tasks, config=config)
     reports: dict[str, Report] = {}
     for name, questions in asked.items():
         if other is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,33 @@ def test_an_entity_task_is_measured_by_name(tmp_path: Path) -> None:
     assert found["whole"]["rows"] == trained["rows"]
     assert found["whole"]["figures"]["accuracy"]["value"] == pytest.approx(trained["right"] / trained["rows"], abs=0.02)
     assert found["slices"]["one label in the text"]["rows"] > 0
+
+
+PLAIN = """
+import sys
+for absent in ("torch", "transformers", "safetensors", "nncf", "sklearn", "scipy", "matplotlib"):
+    sys.modules[absent] = None
+from service.cli import main
+sys.argv[1:] = ["evaluate", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_plain_install_measures_a_file_and_says_what_more_would_need(tmp_path: Path) -> None:
+    rows = [("Shares soar after record profit", "positive"), ("Lender plunges after fraud probe", "negative")]
+    write_rows(tmp_path / "rows.jsonl", [{"text": text, "label": label} for text, label in rows])
+    arguments = (DEFAULT_MODEL, "--data", str(tmp_path / "rows.jsonl"), "--task", "sentiment")
+
+    def plain(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", PLAIN, *arguments, *more]
+        return subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+
+    done = plain("--json", str(tmp_path / "figures.json"))
+    assert done.returncode == 0, done.stderr
+    assert figures_of(tmp_path / "figures.json")["sentiment"]["whole"]["full_precision"] is None
+    drawn = plain("--confusion", str(tmp_path / "confusion.png"))
+    assert drawn.returncode == 1
+    assert drawn.stderr == "groundswell: drawing needs matplotlib: pip install 'groundswell[train]'\n"
 
 
 @pytest.mark.parametrize(
