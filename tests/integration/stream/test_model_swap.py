@@ -4,11 +4,13 @@ nothing is mixed."""
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 import pytest
 from support.classifiers import HashClassifier, HashedTexts
@@ -20,6 +22,7 @@ from support.telemetry import RecordingTelemetry
 from domain.classification import Classification, ModelRef
 from domain.ports import Names, Prepared
 from domain.registry import RegisteredModel
+from models.shadow import Shadow, ShadowPolicy
 from store.postgres.connection import Postgres
 from store.postgres.registry import PostgresModelRegistry
 from stream.intake import Intake
@@ -96,11 +99,12 @@ class SwapWorld:
         return self.live.get().classifier.model.version
 
     @asynccontextmanager
-    async def streaming(self) -> AsyncIterator[Intake]:
-        """A worker, and documents on every source partition until the end of the block; then all are worked off."""
+    async def streaming(self, **options: Any) -> AsyncIterator[Intake]:
+        """A worker, and documents on every source partition until the end of the block; then all are worked off.
+        `options` are build_classify's."""
         policy = replace(QUICK, intake=replace(QUICK.intake, max_batch=16))
         async with self.kafka.working(
-            model=self.live, follower=self.follower, telemetry=self.telemetry, policy=policy
+            model=self.live, follower=self.follower, telemetry=self.telemetry, policy=policy, **options
         ) as intake:
             ended = asyncio.Event()
             sending = asyncio.create_task(self._send(ended))
@@ -233,3 +237,27 @@ async def test_a_registry_that_goes_away_stops_nothing(world: SwapWorld, databas
         world.promote("b")
         await world.until("b")
     await world.check("ships", "a", "b")
+
+
+async def test_a_challenger_that_hangs_holds_nothing_up(world: SwapWorld) -> None:
+    freed = threading.Event()
+
+    class Hung(HashClassifier):
+        def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
+            freed.wait(60)
+            return super().classify(texts, names)
+
+    policy = ShadowPolicy(share=0.5, max_queued=20)
+    shadow = Shadow(lambda: Hung(name="challenger"), policy=policy, telemetry=world.telemetry)
+    async with world.streaming(observers=[shadow]):
+        await eventually(lambda: world.kafka.has_scored(200))
+        assert world.telemetry.counts["shadow_documents_total", "skipped"] > 20
+        assert ("shadow_documents_total", "compared") not in world.telemetry.counts
+        freed.set()
+
+        async def is_compared() -> bool:
+            return world.telemetry.counts.get(("shadow_documents_total", "compared"), 0) > 20
+
+        await eventually(is_compared)
+    await world.check("ships")
+    assert 0 <= world.telemetry.gauges["shadow_agreement", "sentiment"] < 1
