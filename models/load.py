@@ -165,14 +165,14 @@ class _Loader:
     def _torch(self, folder: Path, settings: ModelSettings) -> Backend:
         device = "cuda" if self.gpu else "cpu"
         try:
-            from models.torch_backend import TorchBackend
+            from models.torch_backend import TorchBackend, gpu_backend
         except ImportError as error:
             raise PermanentError(
                 f"{folder} needs torch on device {device}, and it is not installed: pip install 'groundswell[torch]'"
             ) from error
         if (folder / SETTINGS_FILE).exists():
             verify(folder, settings, [*TORCH_FILES, *(name for name in ADAPTER_FILES if name in settings.files)])
-        return TorchBackend(folder, settings, device=device)
+        return gpu_backend(folder, settings) if self.gpu else TorchBackend(folder, settings, device=device)
 
     def _kept(self) -> Path:
         from platformdirs import user_cache_path
