@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from models.folder import Pooling
 from models.network import EntityHead, MultiTaskNetwork
@@ -33,21 +33,25 @@ class PackedNetwork(nn.Module):
         self.embeddings = encoder.embeddings
         after_padding = encoder.config.model_type in _POSITIONS_BEGIN_AFTER_PADDING
         self._first_position = encoder.config.pad_token_id + 1 if after_padding else 0
-        self.layers = nn.ModuleList(_PackedLayer(layer, longest) for layer in encoder.encoder.layer)
+        self.longest = longest
         self.heads = network.heads
         self._pooling = network.pooling
-        self._tokens_matter = any(isinstance(head, EntityHead) for head in network.heads.values())
+        by_entity = any(isinstance(head, EntityHead) for head in network.heads.values())
+        self._first_alone = network.pooling is Pooling.CLS and not by_entity
+        *layers, last = encoder.encoder.layer
+        self.layers = nn.ModuleList(_PackedLayer(layer, longest) for layer in layers)
+        self.last: nn.Module = (_LastLayer if self._first_alone else _PackedLayer)(last, longest)
 
     def forward(self, ids: Tensor, positions: Tensor, edges: Tensor, owners: Tensor) -> dict[str, Tensor]:
         hidden = self._embedded(ids, positions)
-        for layer in self.layers[:-1]:
+        for layer in self.layers:
             hidden = layer(hidden, edges)
         # An empty text at the end begins after the last token; what it gets is nobody's.
         starts = edges[:-1].long().clamp(max=len(ids) - 1)
-        if self._pooling is Pooling.CLS and not self._tokens_matter:
-            pooled = self.layers[-1](hidden, edges, hidden[starts])
+        if self._first_alone:
+            pooled = self.last(hidden, edges, hidden[starts])
         else:
-            hidden = self.layers[-1](hidden, edges)
+            hidden = self.last(hidden, edges)
             pooled = hidden[starts] if self._pooling is Pooling.CLS else _means(hidden, edges)
         logits = {}
         for task, head in self.heads.items():
@@ -67,31 +71,52 @@ class PackedNetwork(nn.Module):
 class _PackedLayer(nn.Module):
     def __init__(self, layer: Any, longest: int) -> None:
         super().__init__()
-        self.layer = layer
         inner = layer.attention.self
-        parts = (inner.query, inner.key, inner.value)
-        # One multiplication instead of three. A copy: what the network has stays as it is.
-        self.weight = nn.Parameter(torch.cat([part.weight for part in parts]).detach(), requires_grad=False)
-        self.bias = nn.Parameter(torch.cat([part.bias for part in parts]).detach(), requires_grad=False)
+        self.rest = nn.ModuleList([layer.attention.output, layer.intermediate, layer.output])
+        # One multiplication instead of three.
+        self.project = _side_by_side(inner.query, inner.key, inner.value)
         self._heads = inner.num_attention_heads
         self._longest = longest
 
-    def forward(self, hidden: Tensor, edges: Tensor, first: Tensor | None = None) -> Tensor:
-        """`first`: the texts' first tokens, (texts, hidden), where they alone are wanted."""
-        size = len(self.weight) // 3
-        if first is None:
-            whole = linear(hidden, self.weight, self.bias)
-            query, key, value = whole.view(len(hidden), 3, self._heads, -1).unbind(1)
-            query_edges, query_longest, first = edges, self._longest, hidden
-        else:
-            query = linear(first, self.weight[:size], self.bias[:size]).view(len(first), self._heads, -1)
-            pairs = linear(hidden, self.weight[size:], self.bias[size:])
-            key, value = pairs.view(len(hidden), 2, self._heads, -1).unbind(1)
-            query_edges, query_longest = torch.arange(len(edges), device=edges.device, dtype=edges.dtype), 1
-        context = _attention(query, key, value, query_edges, edges, query_longest, self._longest)
-        attended = self.layer.attention.output(context.flatten(1), first)
-        out: Tensor = self.layer.output(self.layer.intermediate(attended), attended)
-        return out
+    def forward(self, hidden: Tensor, edges: Tensor) -> Tensor:
+        query, key, value = self.project(hidden).view(len(hidden), 3, self._heads, -1).unbind(1)
+        context = _attention(query, key, value, edges, edges, self._longest, self._longest)
+        return _finished(self.rest, context, hidden)
+
+
+class _LastLayer(nn.Module):
+    """A layer at the first token of each text alone: `first`, of shape (texts, hidden), in and out."""
+
+    def __init__(self, layer: Any, longest: int) -> None:
+        super().__init__()
+        inner = layer.attention.self
+        self.rest = nn.ModuleList([layer.attention.output, layer.intermediate, layer.output])
+        self.ask = inner.query
+        self.project = _side_by_side(inner.key, inner.value)
+        self._heads = inner.num_attention_heads
+        self._longest = longest
+
+    def forward(self, hidden: Tensor, edges: Tensor, first: Tensor) -> Tensor:
+        query = self.ask(first).view(len(first), self._heads, -1)
+        key, value = self.project(hidden).view(len(hidden), 2, self._heads, -1).unbind(1)
+        each = torch.arange(len(edges), device=edges.device, dtype=edges.dtype)
+        return _finished(self.rest, _attention(query, key, value, each, edges, 1, self._longest), first)
+
+
+def _side_by_side(*parts: nn.Linear) -> nn.Linear:
+    """What all of them give, one after another. A copy: what the network has stays as it is."""
+    out = nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
+    with torch.no_grad():
+        out.weight.copy_(torch.cat([part.weight for part in parts]))
+        out.bias.copy_(torch.cat([part.bias for part in parts]))
+    return out
+
+
+def _finished(rest: nn.ModuleList, context: Tensor, hidden: Tensor) -> Tensor:
+    output, widen, narrow = rest
+    attended = output(context.flatten(1), hidden)
+    out: Tensor = narrow(widen(attended), attended)
+    return out
 
 
 def _attention(

@@ -20,7 +20,6 @@ from domain.errors import PermanentError
 from models.backend import Logits
 from models.batches import Batch
 from models.folder import Kind
-from models.network import MultiTaskNetwork
 from models.packed import PackedNetwork
 
 log = logging.getLogger(__name__)
@@ -60,25 +59,23 @@ class PackedBackend:
 
     def __init__(
         self,
-        network: MultiTaskNetwork,
+        network: PackedNetwork,
         kinds: Mapping[str, Kind],
         *,
-        longest: int,
         device: str = "cuda",
         budgets: Sequence[int] = BUDGETS,
         compiled: bool = True,
     ) -> None:
-        """No window has more than `longest` tokens, and `budgets` ascend from at least that. `compiled` matters on a
-        GPU alone. Raises PermanentError when there is no such device."""
+        """`kinds` are those of the network's tasks; `budgets` ascend from at least its longest text. `compiled` matters
+        on a GPU alone. Raises PermanentError when there is no such device."""
         self._gpu = device.startswith("cuda")
         if self._gpu and not torch.cuda.is_available():
             raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
         self._device = device
-        self._longest = longest
+        self._longest = network.longest
         self._kinds = kinds
         self._budgets = tuple(budgets)
-        packed = PackedNetwork(network.eval(), longest=longest)
-        packed = packed.to(device, dtype=torch.bfloat16 if self._gpu else torch.float32).eval()
+        packed = network.to(device, dtype=torch.bfloat16 if self._gpu else torch.float32).eval()
         self._lock = threading.Lock()
         with torch.inference_mode():
             self._runners = {budget: self._runner(packed, budget, compiled) for budget in self._budgets}

@@ -14,6 +14,7 @@ from models.batches import Batch
 from models.first_token import is_bert_like
 from models.folder import Kind, ModelSettings
 from models.network import HEADS_FILE, MultiTaskNetwork, load_network
+from models.packed import PackedNetwork
 from models.packed_backend import PackedBackend
 from models.sequence_classifier import WholeNetwork, load_checkpoint
 
@@ -67,5 +68,5 @@ def gpu_backend(folder: Path, settings: ModelSettings) -> Backend:
     network = load_any(folder, settings)
     if isinstance(network, MultiTaskNetwork) and is_bert_like(network.encoder):
         kinds = {task: settings.kinds.get(task, Kind.SINGLE) for task in settings.tasks}
-        return PackedBackend(network, kinds, longest=settings.window_tokens)
+        return PackedBackend(PackedNetwork(network, longest=settings.window_tokens), kinds)
     return TorchBackend(folder, settings, device="cuda", network=network)

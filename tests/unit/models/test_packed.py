@@ -15,6 +15,7 @@ from models.batches import pack
 from models.checkpoint import read_checkpoint
 from models.folder import Kind, ModelSettings, Pooling, read_settings
 from models.network import MultiTaskNetwork, load_network
+from models.packed import PackedNetwork
 from models.packed_backend import PackedBackend
 from models.sequence_classifier import load_checkpoint
 from models.torch_backend import TorchBackend
@@ -62,7 +63,7 @@ def test_packed_tokens_give_the_logits_of_padded_ones(make: object, tmp_path: Pa
     padding_id = network.encoder.config.pad_token_id
     padded = TorchBackend(folder, settings, device="cpu")
     # Passes of 64 tokens or 8 texts at most: several, of both sizes, most of them not full.
-    packed = PackedBackend(network, kinds, longest=16, device="cpu", budgets=(32, 64))
+    packed = PackedBackend(PackedNetwork(network, longest=16), kinds, device="cpu", budgets=(32, 64))
     for some in (windows, windows[:1], windows[1:4]):
         batches = pack(some, budget=100, padding_id=padding_id)
         for batch, ours, theirs in zip(batches, packed.run(batches), padded.run(batches), strict=True):
@@ -75,4 +76,4 @@ def test_packed_tokens_give_the_logits_of_padded_ones(make: object, tmp_path: Pa
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(PermanentError, match="sees no GPU"):
-            PackedBackend(mean(tmp_path)[2], {}, longest=16)
+            PackedBackend(PackedNetwork(mean(tmp_path)[2], longest=16), {})
