@@ -114,6 +114,8 @@ def merge(labels: Sequence[Label]) -> tuple[Label, ...]:
 def read_item(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row], FileFigures]:
     """One file's rows as the configuration reads them; errors as of `read_file`."""
     task, path = config.tasks[item.task], data_dir / item.file
+    if not path.is_file():
+        raise InvalidInput("training_data", f"there is no file {path}: --data-dir must hold the configuration's files")
     left_out: Counter[LeftOut] = Counter()
     rows = read_file(
         path,

@@ -57,6 +57,12 @@ class Learner(nn.Module):
             parts.append(self._weighed(task, marks, answers, losses))
         return {"loss": torch.stack(parts).sum() / len(input_ids)}
 
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """Only the weights that learn: a checkpoint needs no others, and PEFT gives some of those two names."""
+        learnt = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        every: dict[str, Any] = super().state_dict(*arguments, **options)
+        return {name: weight for name, weight in every.items() if name in learnt}
+
     def _biased(self, task: str, logits: Tensor, source: Tensor) -> Tensor:
         if task not in self.source_bias:
             return logits

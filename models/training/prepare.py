@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from domain.errors import InvalidInput, PermanentError
-from models.folder import SETTINGS_FILE, Kind, read_settings
 from models.load import load_tokenizer
-from models.network import HEADS_FILE, MultiTaskNetwork, from_encoder
+from models.network import MultiTaskNetwork, from_encoder
 from models.training.config import Config
 from models.training.encoders import encoder_folder
 from models.training.examples import Corpus, Example, read_corpus
@@ -78,35 +76,26 @@ def describe(config: Config, prepared: Prepared) -> Iterator[str]:
 def _network(config: Config, folder: Path) -> MultiTaskNetwork:
     tasks = {task: policy.labels for task, policy in config.tasks.items()}
     kinds = {task: policy.kind for task, policy in config.tasks.items()}
-    longest = max(config.window_tokens, config.max_tokens)
     try:
         network = from_encoder(folder, tasks, kinds=kinds, pooling=config.pooling)
-        _go_on(network, folder, config)
-        ids = torch.ones((1, longest), dtype=torch.int64)
-        with torch.no_grad():
-            network(ids, torch.ones_like(ids))
-    except IndexError as error:
+        _try(network, 8)
+    except (OSError, RuntimeError, IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise PermanentError(f"{config.encoder} is no encoder that can be fine-tuned here: {why}") from error
+    longest = max(config.window_tokens, config.max_tokens)
+    try:
+        _try(network, longest)
+    except (RuntimeError, IndexError) as error:
         raise InvalidInput(
             "training_config", f"window_tokens, max_tokens: {config.encoder} reads fewer than {longest} tokens at once"
         ) from error
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise PermanentError(f"{config.encoder} is no encoder that can be fine-tuned here: {why}") from error
     return network
 
 
-def _go_on(network: MultiTaskNetwork, folder: Path, config: Config) -> None:
-    """Where the encoder is that of one of our model folders, go on with its heads of the same tasks, too."""
-    if not (folder / SETTINGS_FILE).exists():
-        return
-    settings = read_settings(folder)
-    weights = load_file(folder / HEADS_FILE)
-    for task, policy in config.tasks.items():
-        same_kind = settings.kinds.get(task, Kind.SINGLE) is policy.kind
-        if same_kind and settings.tasks.get(task) == policy.labels:
-            prefix = f"{task}."
-            own = {name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}
-            network.heads[task].load_state_dict(own)
+def _try(network: MultiTaskNetwork, tokens: int) -> None:
+    ids = torch.ones((1, tokens), dtype=torch.int64)
+    with torch.no_grad():
+        network(ids, torch.ones_like(ids))
 
 
 def _counts(examples: tuple[Example, ...], task: str) -> Counter[int]:

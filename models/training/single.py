@@ -80,7 +80,7 @@ def _model(folder: Path, settings: ModelSettings, task: str, network: MultiTaskN
     config.dtype = torch.float32
     model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
     getattr(model, prefix).load_state_dict(network.encoder.state_dict(), strict=False)
-    head = network.heads[task]
+    head: Any = network.heads[task]
     weight, bias = head.weight.detach(), head.bias.detach()
     if 2 * len(labels) > weight.shape[1]:
         raise _refused(f"task {task!r} has too many labels for an encoder of width {weight.shape[1]}")

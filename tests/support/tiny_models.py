@@ -91,16 +91,17 @@ def tiny_data(folder: Path, rows: int = 500) -> Path:
     return folder
 
 
-def tiny_entities(folder: Path, rows: int = 300) -> Path:
-    """A file of texts that say something of two names each, labelled for one of them."""
+def tiny_entities(folder: Path, rows: int = 200) -> Path:
+    """A file of texts that name two firms each, labelled for one of them: its second word says how it does."""
     choose = random.Random(0)
     labelled = []
     for _ in range(rows):
-        one, other = choose.sample(NAMES, 2)
         moods = choose.choices(tuple(WORDS), k=2)
-        text = f"{one} {choose.choice(WORDS[moods[0]])} , {other} {choose.choice(WORDS[moods[1]])}"
+        names = [
+            f"{name} {choose.choice(WORDS[mood])}" for name, mood in zip(choose.sample(NAMES, 2), moods, strict=True)
+        ]
         about = choose.randrange(2)
-        labelled.append({"text": text, "name": (one, other)[about].upper(), "label": moods[about]})
+        labelled.append({"text": " , ".join(names), "name": names[about].upper(), "label": moods[about]})
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "names.jsonl", labelled)
     return folder

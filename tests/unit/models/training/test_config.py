@@ -1,0 +1,93 @@
+"""The configuration of a run: what is refused, and in which words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.tiny_models import TREE
+
+from domain.errors import InvalidInput
+from models.folder import Kind
+from models.training.config import Balance, Config, LossKind
+from models.training.configure import RECIPES, config_from, read_config
+
+
+def refused(*changes: str, tree: dict[str, Any] = TREE) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        config_from(tree, changes)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_with_changes_over_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "train.yml"
+    file.write_text(yaml.safe_dump(TREE))
+    config = read_config(
+        file,
+        [
+            "optimiser.learning_rate=1e-4",
+            "data.0.weight=2",
+            "tasks.topic.loss={kind: focal, class_weights: balanced}",
+            "tasks.topic.kind=multi",
+            "held_out.share=0",
+        ],
+    )
+    assert config.optimiser.learning_rate == 1e-4
+    assert config.data[0].weight == 2.0
+    assert config.tasks["topic"].loss.kind is LossKind.FOCAL
+    assert config.tasks["topic"].loss.class_weights is Balance.BALANCED
+    assert config.tasks["topic"].kind is Kind.MULTI
+    assert config.tasks["sentiment"].loss.label_smoothing == 0.05
+    assert config.held_out.share == 0.0
+
+
+def test_an_unknown_option_is_named_with_the_nearest_known_one() -> None:
+    assert "there is no option 'epocs'; did you mean epochs?" in refused("epocs=2")
+    assert "tasks.topic.loss: there is no option 'smoothing'" in refused("tasks.topic.loss.smoothing=0.1")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("epochs=many", "epochs: must be a whole number, got 'many'"),
+        ("epochs=true", "epochs: must be a whole number, got True"),
+        ("epochs=0", "epochs must be at least 1"),
+        ("bf16=1", "bf16: must be true or false"),
+        ("method.name=magic", "method.name: must be one of full, head, lora, ia3, prefix, adapter, got 'magic'"),
+        ("tasks.topic.labels=[one]", "tasks.topic: labels must name at least two labels"),
+        ("tasks.topic.labels=[one, one]", "tasks.topic: labels names a label twice"),
+        ("tasks.topic.loss.class_weights=fair", "must be one of balanced, got 'fair'"),
+        ("data.0.task=mood", "data.0.task: there is no task 'mood'; known: sentiment, topic"),
+        ("data.0.entity=name", "only tasks of kind entity have an entity column"),
+        ("tasks.topic.kind=entity", "data.1: task 'topic' needs an entity column"),
+        ("data.0.map={bear: {negative: 0.7}}", "data.0: the shares of 'bear' in map must be at least 0 and sum to 1"),
+        ("held_out.folds=5", "held_out: folds and fold go together"),
+        ("data.0.held_out=true", "data names no file to train task 'sentiment' on"),
+        ("name=null", "name: must be a text, got None"),
+        ("data.7.weight=2", "data.7.weight: there is no such place"),
+        ("epochs", "epochs: a change is written key=value"),
+        ("epochs=[", "epochs: '[' is no YAML value"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_path(change: str, words: str) -> None:
+    assert words in refused(change)
+
+
+def test_a_missing_option_is_named() -> None:
+    assert "'encoder' is missing" in refused(tree={key: value for key, value in TREE.items() if key != "encoder"})
+
+
+def test_a_missing_file_is_named_with_the_shipped_recipes() -> None:
+    with pytest.raises(InvalidInput, match=r"no file train\.yml, nor a shipped recipe .*groundswell-minilm"):
+        read_config("train.yml")
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("*.yml")))
+def test_every_shipped_recipe_is_right_and_survives_being_written_down(recipe: str) -> None:
+    config = read_config(recipe)
+    assert isinstance(config, Config)
+    assert config_from(asdict(config)) == config

@@ -1,0 +1,133 @@
+"""From rows to examples, and to which side of the split they go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny_models import TREE, write_rows
+
+from domain.errors import InvalidInput
+from models.training.config import Config
+from models.training.configure import config_from
+from models.training.examples import Corpus, read_corpus, teach
+
+
+def corpus(folder: Path, files: dict[str, list[dict[str, Any]]], *changes: str) -> tuple[Config, Corpus]:
+    for name, rows in files.items():
+        write_rows(folder / name, rows)
+    config = config_from(TREE, ("held_out.share=0", *changes))
+    return config, read_corpus(config, folder)
+
+
+def moods(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"text": text, "label": label} for text, label in pairs]
+
+
+THEMES = moods(("crude up", "Energy | Oil"), ("prices up", "Macro"))
+
+
+def test_rows_of_one_text_become_one_example_with_the_labels_of_all_tasks(tmp_path: Path) -> None:
+    files = {"moods.jsonl": moods(("crude  up", "positive"), ("all fell", "negative")), "themes.jsonl": THEMES}
+    _, read = corpus(tmp_path, files)
+    assert [example.text for example in read.training] == ["crude up", "all fell", "prices up"]
+    assert [(label.task, label.source, label.target) for label in read.training[0].labels] == [
+        ("sentiment", "moods", (0.0, 0.0, 1.0)),
+        ("topic", "themes", (1.0, 0.0, 0.0)),
+    ]
+
+
+def test_a_source_that_contradicts_itself_gives_a_soft_label(tmp_path: Path) -> None:
+    files = {"moods.jsonl": moods(("a", "positive"), ("a", "negative"), ("b", "neutral")), "themes.jsonl": THEMES}
+    _, read = corpus(tmp_path, files)
+    assert [label.target for label in read.training[0].labels] == [(0.5, 0.0, 0.5)]
+
+
+def test_two_sources_keep_a_label_each_and_the_larger_weight_counts(tmp_path: Path) -> None:
+    files = {
+        "moods.jsonl": moods(("a", "positive"), ("b", "negative")),
+        "more.jsonl": moods(("a", "neutral")),
+        "themes.jsonl": THEMES,
+    }
+    more = "data=" + str([*TREE["data"], {"source": "more", "file": "more.jsonl", "task": "sentiment", "weight": 3.0}])
+    _, read = corpus(tmp_path, files, more)
+    assert [(label.source, label.target) for label in read.training[0].labels] == [
+        ("moods", (0.0, 0.0, 1.0)),
+        ("more", (0.0, 1.0, 0.0)),
+    ]
+    assert [example.weight for example in read.training] == [3.0, 1.0, 1.0, 1.0]
+
+
+def test_one_class_only_is_refused_with_file_and_lines(tmp_path: Path) -> None:
+    files = {"moods.jsonl": moods(("a", "positive"), ("b", "positive")), "themes.jsonl": THEMES}
+    with pytest.raises(InvalidInput, match=r"moods\.jsonl:1 to .*:2: all 2 rows of task 'sentiment' are 'positive'"):
+        corpus(tmp_path, files)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"no file .*themes\.jsonl.*--data-dir"):
+        corpus(tmp_path, {"moods.jsonl": moods(("a", "positive"), ("b", "negative"))})
+
+
+def test_a_held_out_file_takes_what_nearly_repeats_it_along(tmp_path: Path) -> None:
+    story = "the central bank of the island raised its rate by half a point on monday"
+    files = {
+        "moods.jsonl": moods((f"{story} again", "negative"), ("a", "positive"), ("b", "negative")),
+        "test.jsonl": moods((story, "negative")),
+        "themes.jsonl": THEMES,
+    }
+    more = "data=" + str([*TREE["data"], {"source": "t", "file": "test.jsonl", "task": "sentiment", "held_out": True}])
+    _, read = corpus(tmp_path, files, more.replace("True", "true"))
+    assert {example.text for example in read.held_out} == {story, f"{story} again"}
+    assert {example.text for example in read.training} == {"a", "b", "crude up", "prices up"}
+
+
+def test_folds_part_what_is_not_held_out(tmp_path: Path) -> None:
+    words = ["oil", "gas", "gold", "corn", "rice", "zinc", "tin", "lead", "iron", "silk", "salt", "wool"]
+    files = {
+        "moods.jsonl": moods(
+            *((f"{word} news of {word}", ("positive", "negative")[n % 2]) for n, word in enumerate(words))
+        ),
+        "themes.jsonl": THEMES,
+    }
+    parts = [corpus(tmp_path, files, f"held_out={{share: 0.2, folds: 3, fold: {fold}}}")[1] for fold in range(3)]
+    everything = {example.text for part in parts for example in (*part.training, *part.held_out, *part.out_of_fold)}
+    assert len(everything) == len(words) + len(THEMES)
+    assert len({tuple(example.text for example in part.held_out) for part in parts}) == 1
+    left_out = [example.text for part in parts for example in part.out_of_fold]
+    assert sorted(left_out) == sorted(everything - {example.text for example in parts[0].held_out})
+
+
+class Teachers:
+    """Sure of every text's sentiment; asked about nothing else."""
+
+    def get(self, text: str, task: str, entity: str | None = None) -> tuple[float, ...] | None:
+        return (0.1, 0.2, 0.7) if task == "sentiment" else None
+
+    def is_out_of_fold(self, text: str) -> bool:
+        return True
+
+
+def test_teachers_share_the_loss_with_labels_and_have_all_of_it_elsewhere(tmp_path: Path) -> None:
+    files = {"moods.jsonl": moods(("a", "positive"), ("b", "negative")), "themes.jsonl": THEMES}
+    write_rows(tmp_path / "more.jsonl", [{"text": "something new"}, {"text": "a"}])
+    config, read = corpus(tmp_path, files, "distil={unlabelled: [more.jsonl], weight: 0.75}")
+    taught = teach(config, read, Teachers()).training
+    assert [example.text for example in taught] == ["a", "b", "crude up", "prices up", "something new"]
+    assert [[label.weight for label in example.labels] for example in taught] == [[0.25], [0.25], [1.0], [1.0], []]
+    assert [[label.weight for label in example.teachers] for example in taught] == [[0.75], [0.75], [1.0], [1.0], [1.0]]
+    assert taught[4].teachers[0].target == (0.1, 0.2, 0.7)
+
+
+def test_an_unlabelled_text_that_nearly_repeats_a_held_out_one_is_not_learnt(tmp_path: Path) -> None:
+    story = "the central bank of the island raised its rate by half a point on monday"
+    files = {
+        "moods.jsonl": moods(("a", "positive"), ("b", "negative")),
+        "test.jsonl": moods((story, "negative")),
+        "themes.jsonl": THEMES,
+    }
+    write_rows(tmp_path / "more.jsonl", [{"text": f"{story} night"}, {"text": "something new"}])
+    more = "data=" + str([*TREE["data"], {"source": "t", "file": "test.jsonl", "task": "sentiment", "held_out": True}])
+    _, read = corpus(tmp_path, files, more.replace("True", "true"), "distil.unlabelled=[more.jsonl]")
+    assert [example.text for example in read.unlabelled] == ["something new"]

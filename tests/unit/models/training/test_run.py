@@ -1,0 +1,354 @@
+"""Whole runs in miniature: from labelled files to a model folder that is served."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from support.tiny_models import TREE, WORDS, tiny_config, tiny_data, tiny_encoder, tiny_entities, tiny_model, write_rows
+from transformers import AutoModel, AutoTokenizer
+
+from domain.errors import InvalidInput, PermanentError
+from models import load_classifier
+from models.export import export
+from models.folder import TORCH_FILES, Kind, read_settings, seal
+from models.training import TrainingResult
+from models.training.configure import config_from
+from models.training.run import dry_run, train
+
+TEXTS = ["firma crude plunges", "profit soars firmb", "inflation holds"]
+SHORT = ("epochs=2", "log_steps=10")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_encoder(folder / "encoder")
+    tiny_data(folder / "data")
+    tiny_entities(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path) -> TrainingResult:
+    result = tiny_model(place)
+    export(result.folder, TEXTS * 20)
+    return result
+
+
+@pytest.fixture
+def start(place: Path, tmp_path: Path) -> Path:
+    """A folder with encoder and data, nothing trained yet."""
+    for name in ("encoder", "data"):
+        (tmp_path / name).symlink_to(place / name)
+    return tmp_path
+
+
+def lowest(result: TrainingResult) -> float:
+    return min(one.share for sources in result.accuracy.values() for one in sources.values())
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {f"{name}:{key}": value for name in TORCH_FILES[1:] for key, value in load_file(folder / name).items()}
+
+
+def same(one: Path, other: Path) -> bool:
+    left, right = weights(one), weights(other)
+    assert left.keys() == right.keys()
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_the_rule_is_learnt_and_the_figures_are_in_the_folder(trained: TrainingResult) -> None:
+    assert lowest(trained) > 0.95
+    training = read_settings(trained.folder).training
+    assert training["held_out_accuracy"]["topic"]["themes"]["right"] > 47
+    assert [item["source"] for item in training["files"]] == ["moods", "themes"]
+    assert training["texts"] == {"training": 400, "held_out": 100}
+    assert len(training["epochs"]) == 4
+    assert config_from(training["config"]).tasks["topic"].loss.label_smoothing == 0.05
+
+
+def test_the_trained_model_is_served_and_knows_the_rule(trained: TrainingResult) -> None:
+    served = load_classifier(trained.folder, device="cpu").classify(TEXTS)
+    assert [one.sentiment.label for one in served] == ["negative", "positive", "neutral"]
+    assert [one.topic for one in served] == ["Energy | Oil", "Earnings", "Macro"]
+
+
+def test_a_folder_without_an_openvino_file_is_served_with_torch(trained: TrainingResult, tmp_path: Path) -> None:
+    plain = shutil.copytree(trained.folder, tmp_path / "plain")
+    shutil.rmtree(plain / "openvino")
+    seal(plain)
+    ours = load_classifier(plain, device="cpu").classify(TEXTS)
+    theirs = load_classifier(trained.folder, device="cpu").classify(TEXTS)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.input_hash == other.input_hash
+        for task, scores in one.tasks.items():
+            assert scores == pytest.approx(other.tasks[task], abs=0.03)
+
+
+def test_the_folder_is_one_that_transformers_reads(trained: TrainingResult) -> None:
+    encoder = AutoModel.from_pretrained(trained.folder, add_pooling_layer=False)
+    assert encoder.config.hidden_size == 32
+    assert AutoTokenizer.from_pretrained(trained.folder)("crude plunges").input_ids
+
+
+def test_nothing_is_left_beside_the_folder(trained: TrainingResult) -> None:
+    assert {path.name for path in trained.folder.parent.iterdir()} == {"encoder", "data", "model"}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(start: Path) -> None:
+    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+        (start / name).mkdir()
+        for part in ("encoder", "data"):
+            (start / name / part).symlink_to(start / part)
+        tiny_model(start / name, *SHORT, f"seed={seed}", "augment.mask_numbers=0.5")
+    assert same(start / "one" / "model", start / "same" / "model")
+    assert not same(start / "one" / "model", start / "other" / "model")
+
+
+KILLED = ("epochs=3", "log_steps=1", "checkpoint_steps=7", "averaging={ema: 0.9, last: 2}", "keep_best=true")
+
+
+def test_a_run_that_is_killed_goes_on_with_the_same_command_to_the_same_weights(start: Path) -> None:
+    changes = (*KILLED, f"encoder={start / 'encoder'}")
+    (start / "train.yml").write_text(yaml.safe_dump(TREE))
+    (start / "straight").mkdir()
+    for part in ("encoder", "data"):
+        (start / "straight" / part).symlink_to(start / part)
+    tiny_model(start / "straight", *changes)
+
+    out = start / "model"
+    command = [
+        sys.executable,
+        "-c",
+        "import torch; torch.set_num_threads(1)\nfrom models.training.__main__ import main; main()",
+    ]
+    command += ["--config", str(start / "train.yml"), "--data-dir", str(start / "data"), "--out", str(out)]
+    command += ["--device", "cpu", *(word for change in changes for word in ("--set", change))]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        # In the middle of the second epoch, some steps after its checkpoint.
+        if " step 37/75 " in line:
+            child.send_signal(signal.SIGKILL)
+            break
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    assert not out.exists()
+    assert len(list(out.with_name("model.training").glob("checkpoint-*/whole.json"))) >= 1
+
+    lines: list[str] = []
+    tiny_model(start, *changes, report=lines.append)
+    assert any(line.startswith("going on after step 3") for line in lines), lines
+    assert same(out, start / "straight" / "model")
+    straight, resumed = (read_settings(folder).training for folder in (start / "straight" / "model", out))
+    assert straight["epochs"] == resumed["epochs"]
+
+
+def test_a_broken_off_checkpoint_is_passed_over(start: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tiny_model(start, *SHORT, report=stop_at("epoch 1.60"))
+    (whole,) = start.glob("model.training/checkpoint-*")
+    shutil.copytree(whole, whole.with_name("checkpoint-99"))
+    (whole.with_name("checkpoint-99") / "whole.json").unlink()
+    lines: list[str] = []
+    tiny_model(start, *SHORT, report=lines.append)
+    assert "going on after step 25/50" in lines
+
+
+def stop_at(prefix: str) -> Any:
+    def report(line: str) -> None:
+        if line.startswith(prefix):
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_checkpoints_of_another_run_are_refused_unless_it_starts_over(start: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tiny_model(start, *SHORT, report=stop_at("epoch 1.60"))
+    with pytest.raises(InvalidInput, match=r"another configuration.*--fresh"):
+        tiny_model(start, *SHORT, "seed=1")
+    tiny_model(start, *SHORT, "seed=1", resume=False)
+    assert read_settings(start / "model").training["config"]["seed"] == 1
+
+
+def test_a_model_that_is_there_is_replaced_only_when_asked(start: Path) -> None:
+    tiny_model(start, "epochs=1")
+    with pytest.raises(InvalidInput, match=r"holds a model already.*--fresh"):
+        tiny_model(start, "epochs=1")
+    tiny_model(start, "epochs=1", resume=False)
+    (start / "model" / "groundswell.json").unlink()
+    with pytest.raises(InvalidInput, match="no model folder"):
+        tiny_model(start, "epochs=1", resume=False)
+
+
+def test_resuming_without_anything_to_resume_is_refused(start: Path) -> None:
+    with pytest.raises(InvalidInput, match="nothing to resume"):
+        tiny_model(start, "epochs=1", resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("bf16=true",),
+        ("accumulate=2", "batch_size=8"),
+        ("optimiser={learning_rate: 5e-3, schedule: cosine, layer_decay: 0.9, head_learning_rate: 1e-2}",),
+        ("r_drop=1.0",),
+        ("averaging.ema=0.95",),
+        ("averaging.last=2",),
+        ("adversarial={attack: fgm, epsilon: 0.05}",),
+        ("tasks.sentiment.loss={kind: focal, class_weights: balanced, gamma: 1.0}",),
+        ("tasks.sentiment.source_bias=true",),
+        ("pooling=cls",),
+        ("data.0.weight=1.5",),
+    ],
+    ids=lambda changes: changes[0].split("=")[0],
+)
+def test_the_rule_is_learnt_whatever_the_options(start: Path, changes: Sequence[str]) -> None:
+    assert lowest(tiny_model(start, *changes)) > 0.9
+
+
+def test_the_mean_over_the_last_epochs_is_what_is_written(start: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tiny_model(start, *SHORT, report=stop_at("epoch 1.60"))
+    (checkpoint,) = start.glob("model.training/checkpoint-25")
+    first = load_file(checkpoint / "model.safetensors")
+    shutil.move(tiny_model(start, *SHORT).folder, start / "second")
+    mean = load_file(tiny_model(start, *SHORT, "averaging.last=2").folder / "model.safetensors")
+    second = load_file(start / "second" / "model.safetensors")
+    for name, weight in mean.items():
+        expected = (first[f"network.encoder.{name}"] + second[name].float()) / 2
+        assert torch.allclose(weight.float(), expected, atol=2e-3), name
+    assert not torch.allclose(mean["embeddings.word_embeddings.weight"], second["embeddings.word_embeddings.weight"])
+
+
+def test_training_ends_early_and_the_best_epoch_is_kept(start: Path) -> None:
+    result = tiny_model(start, "epochs=40", "early_stopping=2")
+    epochs = [sum(figures.values()) / 2 for figures in result.settings.training["epochs"]]
+    assert len(epochs) < 40
+    assert epochs.index(max(epochs)) == len(epochs) - 3
+    assert result.score == pytest.approx(max(epochs), abs=1e-4)
+    assert sum(one.share for by in result.accuracy.values() for one in by.values()) / 2 == pytest.approx(result.score)
+
+
+ENTITIES: dict[str, Any] = {
+    **TREE,
+    "tasks": {**TREE["tasks"], "entity_sentiment": {"kind": "entity", "labels": list(WORDS)}},
+    "data": [*TREE["data"], {"source": "names", "file": "names.jsonl", "task": "entity_sentiment", "entity": "name"}],
+}
+
+
+def test_names_in_one_text_get_labels_of_their_own(start: Path) -> None:
+    result = tiny_model(start, tree=ENTITIES)
+    assert result.settings.kinds["entity_sentiment"] is Kind.ENTITY
+    assert result.accuracy["entity_sentiment"]["names"].share > 0.9
+    classifier = load_classifier(result.folder, device="cpu")
+    (answer,) = classifier.classify(["firmc soars , firmd plunges"], [{"C": ["firmc soars"], "D": ["firmd plunges"]}])
+    named = {symbol: max(scores, key=scores.__getitem__) for symbol, scores in answer.entities.items()}
+    assert named == {"C": "positive", "D": "negative"}
+
+
+def test_a_text_may_have_several_labels(start: Path, tmp_path: Path) -> None:
+    data = tmp_path / "many"
+    data.mkdir()
+    # Both moods are asked of each text: two words, two answers.
+    both = [
+        {"text": f"{one} {other}", "label": [mood for mood, words in WORDS.items() if {one, other} & set(words)]}
+        for one in sum(WORDS.values(), ())
+        for other in sum(WORDS.values(), ())
+    ]
+    write_rows(data / "many.jsonl", both)
+    tree = {
+        **TREE,
+        "tasks": {"moods": {"kind": "multi", "labels": list(WORDS)}},
+        "data": [{"source": "many", "file": "many.jsonl", "task": "moods"}],
+    }
+    config = tiny_config(start / "encoder", "epochs=60", "held_out={share: 0.2, stratify: false}", tree=tree)
+    result = train(config, out=tmp_path / "model", data_dir=data, device="cpu", report=lambda line: None)
+    assert result.accuracy["moods"]["many"].share > 0.8
+    (answer,) = load_classifier(result.folder, device="cpu").classify(["fraud beats"])
+    assert {label: round(p) for label, p in answer.tasks["moods"].items()} == {
+        "negative": 1,
+        "neutral": 0,
+        "positive": 1,
+    }
+
+
+class Teachers:
+    """Turn the two extreme moods round."""
+
+    def get(self, text: str, task: str, entity: str | None = None) -> Sequence[float] | None:
+        if task != "sentiment":
+            return None
+        for mood, turned in (
+            ("negative", (0.0, 0.0, 1.0)),
+            ("positive", (1.0, 0.0, 0.0)),
+            ("neutral", (0.0, 1.0, 0.0)),
+        ):
+            if set(text.split()) & set(WORDS[mood]):
+                return turned
+        raise AssertionError(text)
+
+    def is_out_of_fold(self, text: str) -> bool:
+        return True
+
+
+def test_what_teachers_say_is_learnt(start: Path) -> None:
+    result = tiny_model(start, "distil={weight: 1.0, temperature: 2.0}", soft_labels=lambda config, corpus: Teachers())
+    served = load_classifier(result.folder, device="cpu").classify(TEXTS)
+    assert [one.sentiment.label for one in served] == ["positive", "negative", "neutral"]
+
+
+def test_tensorboard_gets_the_figures(start: Path) -> None:
+    tiny_model(start, *SHORT, "report_to=[tensorboard]")
+    (events,) = start.glob("model.training/runs/*/events.*")
+    written = events.read_bytes()
+    assert b"train/loss" in written
+    assert b"eval/sentiment/moods" in written
+
+
+def test_a_library_that_is_missing_is_named_before_training(start: Path) -> None:
+    with pytest.raises(PermanentError, match="report_to: wandb is not installed: pip install wandb"):
+        tiny_model(start, "report_to=[wandb]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("window_tokens=4096",), "reads fewer than 4096 tokens"),
+        (("optimiser.learning_rate=1e30", "log_steps=1"), "the loss is no number any more at step .*learning_rate"),
+        (("method.name=adapter",), "`adapters`"),
+        (("encoder=nothing/here",), "nothing/here"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(start: Path, changes: Sequence[str], words: str) -> None:
+    with pytest.raises((InvalidInput, PermanentError), match=words) as caught:
+        tiny_model(start, *changes, report=lambda line: None)
+    assert "\n" not in str(caught.value)
+    assert not (start / "model").exists()
+
+
+def test_a_dry_run_says_what_would_be_learnt_and_writes_nothing(start: Path) -> None:
+    lines: list[str] = []
+    dry_run(tiny_config(start / "encoder", tree=ENTITIES), data_dir=start / "data", report=lines.append)
+    assert "names: 200 rows for entity_sentiment" in lines
+    assert "steps an epoch, 4 epochs" in lines[-1]
+    assert {path.name for path in start.iterdir()} == {"encoder", "data"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
