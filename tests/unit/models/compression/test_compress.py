@@ -1,0 +1,277 @@
+"""Making a model in miniature smaller."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.tiny_models import tiny_model
+from typer.testing import CliRunner, Result
+
+from domain.errors import GroundswellError, InvalidInput, PermanentError
+from models.attention import heads_of
+from models.compression import Policy, compress
+from models.compression.compress import KEY
+from models.compression.data import of_training
+from models.compression.measure import size
+from models.folder import read_settings, write_settings
+from models.load import load_classifier
+from models.network import load_network
+from service.cli import app
+
+TEXTS = ["firma crude plunges", "profit soars firmb", "inflation holds"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads on matrices this small mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `model`, served by torch, and the `data` that it was trained on."""
+    place = tmp_path_factory.mktemp("tiny")
+    tiny_model(place)
+    return place
+
+
+@pytest.fixture
+def model(place: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(place / "model", tmp_path / "model")
+
+
+@pytest.fixture(autouse=True)
+def _soft_labels_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def contents(folder: Path) -> Mapping[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def made_smaller(model: Path, place: Path, out: Path, **policy: Any) -> Any:
+    config = of_training(read_settings(model))
+    return compress(
+        model, out=out, config=config, data_dir=place / "data", policy=Policy(**policy), report=lambda line: None
+    )
+
+
+def groundswell(*arguments: object) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def said(result: Result) -> str:
+    assert isinstance(result.exception, GroundswellError), result.exception
+    return str(result.exception)
+
+
+def test_fewer_layers_and_heads_recover_what_the_whole_model_knew(model: Path, place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small"
+    options = {"drop_layers": 1, "prune_heads": 0.5, "recover_epochs": 4, "learning_rate": 5e-3, "batch_size": 16}
+    outcome = made_smaller(model, place, out, **options, max_loss=0.05)
+    assert not outcome.refused
+    assert outcome.loss <= 0.05
+    assert outcome.size_after.parameters < outcome.size_before.parameters
+    assert outcome.speed.texts_before > 0
+    assert outcome.speed.texts_after > 0
+    served = load_classifier(out, device="cpu")
+    assert served.model == outcome.after != outcome.before
+    assert [str(one.sentiment.label) for one in served.classify(TEXTS)] == ["negative", "positive", "neutral"]
+    assert [one.topic for one in served.classify(TEXTS)] == ["Energy | Oil", "Earnings", "Macro"]
+    settings = read_settings(out)
+    assert heads_of(load_network(out, settings).encoder) == [1]
+    figures = settings.training[KEY]
+    assert (figures["from"], figures["policy"]["drop_layers"]) == (str(outcome.before), 1)
+    assert figures["accuracy"]["topic"]["after"] == outcome.quality["topic"].after.value
+    assert not (tmp_path / "small.compress").exists()
+
+
+def test_a_model_takes_its_own_place(model: Path, place: Path) -> None:
+    before = read_settings(model)
+    outcome = made_smaller(model, place, model, max_loss=0.02)
+    after = read_settings(model)
+    assert outcome.folder == model
+    assert after.ref == outcome.after == load_classifier(model, device="cpu").model
+    assert (after.name, after.tasks) == (before.name, before.tasks)
+    assert "openvino/model.xml" in after.files
+    assert outcome.size_after.parameters == outcome.size_before.parameters
+    assert not model.with_name("model.compress").exists()
+
+
+def test_a_model_that_loses_too_much_does_not_take_the_place_of_another(model: Path, place: Path) -> None:
+    kept = contents(model)
+    outcome = made_smaller(model, place, model, drop_layers=1, prune_heads=0.5, recover_epochs=0, int8=False)
+    assert outcome.refused
+    assert outcome.loss > 0.003
+    assert contents(model) == kept
+    assert outcome.folder == model.with_name("model.compress") / "refused"
+    assert load_classifier(outcome.folder, device="cpu").model == outcome.after
+    assert read_settings(outcome.folder).training[KEY]["over_the_limit"] is True
+
+
+def test_forced_it_takes_the_place_and_says_so(model: Path, place: Path) -> None:
+    options = {"drop_layers": 1, "prune_heads": 0.5, "recover_epochs": 0, "int8": False}
+    outcome = made_smaller(model, place, model, **options, force=True)
+    assert not outcome.refused
+    settings = read_settings(model)
+    assert settings.ref == outcome.after
+    assert settings.training[KEY]["over_the_limit"] is True
+    assert settings.training[KEY]["policy"]["force"] is True
+
+
+def test_a_loss_of_the_limit_itself_is_within_it(model: Path, place: Path, tmp_path: Path) -> None:
+    options = {"drop_layers": 1, "prune_heads": 0.5, "recover_epochs": 0, "int8": False}
+    loss = made_smaller(model, place, tmp_path / "one", **options).loss
+    assert not made_smaller(model, place, tmp_path / "two", **options, max_loss=loss).refused
+    assert made_smaller(model, place, tmp_path / "three", **options, max_loss=loss - 1e-6).refused
+
+
+def test_recovery_that_was_stopped_goes_on(model: Path, place: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    def stop_at_the_second_epoch(line: str) -> None:
+        lines.append(line)
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    def run(report: Callable[[str], None]) -> None:
+        policy = Policy(drop_layers=1, recover_epochs=3, learning_rate=5e-3, int8=False, max_loss=1.0)
+        config = of_training(read_settings(model))
+        compress(model, out=tmp_path / "out", config=config, data_dir=place / "data", policy=policy, report=report)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_at_the_second_epoch)
+    run(lines.append)
+    assert any(line.startswith("going on after step") for line in lines)
+    assert read_settings(tmp_path / "out").training["steps"] == 3 * -(
+        -read_settings(model).training["texts"]["training"] // 32
+    )
+
+
+def test_the_command_shows_what_it_costs(model: Path, place: Path, tmp_path: Path) -> None:
+    data = place / "data"
+    result = groundswell(
+        "compress", model, "--out", tmp_path / "out", "--data", data / "moods.jsonl",
+        "--data", f"topic={data / 'themes.jsonl'}", "--full-precision", "--max-loss", 0.01,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.exception
+    lines = result.stdout.splitlines()
+    for start in ("parameters, million", "file that processors run, MB", "texts per second", "accuracy, topic"):
+        assert any(line.startswith(start) for line in lines), start
+    assert lines[-1] == f"{read_settings(tmp_path / 'out').ref} is in {tmp_path / 'out'}"
+
+
+def test_the_command_fails_when_a_model_loses_too_much(model: Path, place: Path) -> None:
+    kept = contents(model)
+    result = groundswell(
+        "compress", model, "--out", model, "--data-dir", place / "data",
+        "--layers", "1", "--recover-epochs", 0, "--prune-heads", 0.5, "--full-precision",
+    )  # fmt: skip
+    assert "more than --max-loss 0.003" in said(result)
+    assert "accuracy, sentiment" in result.stdout
+    assert contents(model) == kept
+
+
+def test_recovery_needs_no_labels_of_a_task_that_the_model_knows(model: Path, place: Path, tmp_path: Path) -> None:
+    result = groundswell(
+        "compress", model, "--out", tmp_path / "out", "--data", place / "data" / "moods.jsonl", "--full-precision",
+        "--drop-layers", 1, "--recover-epochs", 4, "--learning-rate", 5e-3, "--batch-size", 16, "--max-loss", 0.05,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.exception
+    topics = [one.topic for one in load_classifier(tmp_path / "out", device="cpu").classify(TEXTS)]
+    assert topics == ["Energy | Oil", "Earnings", "Macro"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--data", "{data}/moods.jsonl", "--drop-layers", 2),
+            "the model has 2 layers; at most 1 can be dropped, not 2",
+        ),
+        (("--data", "{data}/moods.jsonl", "--layers", "0,2"), "layers must name some of 0 to 1"),
+        (("--data", "{data}/moods.jsonl", "--prune-heads", 0.9), "one must stay in a layer"),
+        (("--data", "{data}/moods.jsonl", "--prune-heads", 1.5), "prune_heads must be"),
+        (("--data", "{data}/moods.jsonl", "--task", "mood"), "has no task 'mood'; it has sentiment, topic"),
+        (("--data", "{data}/nothing.jsonl"), "there is no file {data}/nothing.jsonl"),
+        (("--data", "{data}/empty.jsonl"), "{data}/empty.jsonl has no rows"),
+        (("--data", "{data}/themes.jsonl"), "themes.jsonl:1: unknown label"),
+        (("--data", "{data}/one.jsonl"), "at least two labels are needed"),
+        (("--data-dir", "{data}/nowhere"), "there is no file {data}/nowhere/moods.jsonl: --data-dir must"),
+        (("--data-dir", "{data}", "--out", "{data}"), "is there and is no model folder; give another --out"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_long_work_and_changes_nothing(
+    model: Path, place: Path, tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    data, kept = shutil.copytree(place / "data", tmp_path / "data"), contents(model)
+    (data / "empty.jsonl").write_text("")
+    (data / "one.jsonl").write_text(json.dumps({"text": "firma soars", "label": "positive"}) + "\n")
+    given = [str(one).format(data=data) for one in options]
+    result = groundswell("compress", model, "--out", model, *given)
+    assert message.format(data=data) in said(result)
+    assert contents(model) == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "give --data FILE, or --data-dir DIR"),
+        (("--data", "a", "--data-dir", "b"), "give --data FILE, or --data-dir DIR"),
+        (("--data-dir", "b", "--held-out", "a"), "--held-out goes with --data"),
+        (("--data", "a", "--layers", "first"), "--layers is written 0,2,4, got 'first'"),
+        (("--data", "a", "--map", "bearish"), "--map is written FROM=TO, got 'bearish'"),
+    ],
+)
+def test_the_command_names_options_that_do_not_go_together(model: Path, options: tuple[str, ...], message: str) -> None:
+    result = groundswell("compress", model, "--out", model, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_model_that_does_not_know_its_files_wants_them_named(model: Path, place: Path) -> None:
+    settings = read_settings(model)
+    settings.training.pop("config")  # type: ignore[attr-defined]
+    write_settings(model, settings)
+    with pytest.raises(InvalidInput, match="does not say which files it was trained with: give --config"):
+        of_training(settings)
+
+
+def test_labels_in_another_order_are_refused(model: Path, place: Path, tmp_path: Path) -> None:
+    tree = json.loads(json.dumps(read_settings(model).training["config"]))
+    tree["tasks"]["sentiment"]["labels"].reverse()
+    (tmp_path / "other.yml").write_text(json.dumps(tree))
+    config = of_training(read_settings(model), config=str(tmp_path / "other.yml"))
+    with pytest.raises(InvalidInput, match="task 'sentiment' has other labels than the model's"):
+        compress(model, out=tmp_path / "out", config=config, data_dir=place / "data")
+
+
+def test_a_model_with_prefixes_is_left_as_it_is(model: Path, place: Path, tmp_path: Path) -> None:
+    config = of_training(read_settings(model))
+    (model / "adapter").mkdir()
+    (model / "adapter" / "adapter_config.json").write_text("{}")
+    from models.folder import seal
+
+    seal(model)
+    with pytest.raises(PermanentError, match="has learnt prefixes"):
+        compress(model, out=tmp_path / "out", config=config, data_dir=place / "data")
+
+
+def test_the_size_counts_every_weight_and_every_file(model: Path) -> None:
+    network = load_network(model, read_settings(model))
+    measured = size(model)
+    assert measured.parameters == sum(weight.numel() for weight in network.parameters())
+    assert measured.folder_bytes == sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
+    assert measured.served_bytes < measured.folder_bytes
