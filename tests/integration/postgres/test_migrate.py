@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
+from alembic import command
 from support.builders import make_batch, make_record
 from support.histories import append
 from support.postgres_databases import history_at, rows
@@ -145,3 +146,16 @@ def test_every_view_and_every_column_of_it_is_explained(database: str) -> None:
         " AND (col_description(pg_class.oid, attnum) IS NULL OR obj_description(pg_class.oid, 'pg_class') IS NULL)",
     )
     assert unexplained == []
+
+
+def test_a_database_of_an_earlier_version_is_brought_to_the_schema_with_what_it_holds(fresh_database: str) -> None:
+    with migrate._connected(fresh_database) as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    assert migrate.current(fresh_database) == "0001"
+    rows(fresh_database, "INSERT INTO publisher (name) VALUES ('Example Wire')")
+
+    assert migrate.upgrade(fresh_database) == migrate.head()
+    assert migrate.check(fresh_database) == []
+    assert rows(fresh_database, "SELECT name FROM publisher") == [("Example Wire",)]

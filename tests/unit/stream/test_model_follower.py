@@ -199,6 +199,29 @@ def test_it_follows_in_a_thread_until_it_is_stopped(world: World) -> None:
         time.sleep(0.01)
 
 
+def test_it_follows_on_after_an_error_that_nobody_foresaw(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    promoted, asked = world.registry.promoted, threading.Event()
+
+    def failing() -> Sequence[RegisteredModel]:
+        asked.set()
+        monkeypatch.setattr(world.registry, "promoted", promoted)
+        raise RuntimeError("a bug")
+
+    world.promote(A)
+    monkeypatch.setattr(world.registry, "promoted", failing)
+    follower = world.following(every=0.01)
+    follower.start()
+    assert asked.wait(5)
+    deadline = time.monotonic() + 5
+    while world.running != A:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    follower.stop()
+    assert "looking at the registry of models failed, hash@ships goes on" in caplog.text
+
+
 # --- what a model must be able to do ---------------------------------------------------------------------------------
 
 
