@@ -64,9 +64,7 @@ def facts_of(name: str) -> Facts:
     """Those of a model that ships. Raises InvalidInput when there are none."""
     path = CARDS / f"{name}.yml"
     if not path.exists():
-        raise InvalidInput(
-            "model_card", f"nothing is said of {name!r} but figures: give --facts FILE (docs/evaluation.md)"
-        )
+        raise InvalidInput("model_card", f"a card of {name!r} needs --facts FILE (see docs/evaluation.md)")
     return read_facts(path)
 
 

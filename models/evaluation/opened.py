@@ -31,8 +31,14 @@ class Opened:
 
     @property
     def folder(self) -> Path:
-        """Its model folder. Raises PermanentError when it has none (a checkpoint of the hub)."""
-        return find_folder(self.ref)
+        """Its model folder, where things can be stored. Raises PermanentError when it has none: a checkpoint that is
+        not ours, or one task of a model (`TASK=MODEL`)."""
+        try:
+            return find_folder(self.ref)
+        except PermanentError as error:
+            raise PermanentError(
+                f"nothing can be stored in {self.ref}: give the path of a model folder, or the name of a shipped model"
+            ) from error
 
     def kind(self, task: str) -> Kind:
         return self.settings.kinds.get(task, Kind.SINGLE)

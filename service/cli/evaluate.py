@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +19,8 @@ from service.cli.extras import extra
 
 if TYPE_CHECKING:
     from models.evaluation.answers import Progress as ShowProgress
+    from models.evaluation.card import Facts
+    from models.evaluation.opened import Opened
     from models.evaluation.report import Report
 
 
@@ -88,6 +91,8 @@ def evaluate(
     opened = opening.open_model(model, device=device)
     other = opening.open_model(against, device=device) if against else None
     exact = opening.in_full_precision(opened) if full_precision else None
+    # Found and read before anything is measured: that takes minutes.
+    store = _Store.open(opened, temperature=fit_temperature, keep=keep, card=card, facts=facts)
     if data is not None:
         name = opening.only_task(opened.settings, task)
         columns = opening.Columns(text=text_column, label=label_column, entity=entity_column, source=source_column)
@@ -112,8 +117,8 @@ def evaluate(
             )
         typer.echo(text(reports[name]) + "\n")
     _write(reports, json_file, confusion)
-    if fit_temperature or keep or card:
-        _store(opened.folder, reports, temperature=fit_temperature, keep=keep or card, card=card, facts=facts)
+    if store is not None:
+        store.write(reports)
     failed = [f"{one.name} ({name})" for name, report in reports.items() for one in report.failed]
     if check and failed:
         typer.echo(f"past their limits: {', '.join(failed)}", err=True)
@@ -151,22 +156,39 @@ def _write_text(path: Path, content: str) -> None:
         raise PermanentError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _store(
-    folder: Path, reports: Mapping[str, Report], *, temperature: bool, keep: bool, card: bool, facts: Path | None
-) -> None:
-    from models.evaluation.card import facts_of, read_facts, write_card
-    from models.evaluation.keep import keep_figures, keep_temperature
-    from models.folder import read_settings
+@dataclass(frozen=True, kw_only=True)
+class _Store:
+    """What is to be stored in the model folder."""
 
-    said = (read_facts(facts) if facts else facts_of(read_settings(folder).name)) if card else None
-    for report in reports.values():
-        if keep:
-            keep_figures(folder, report)
-        if temperature:
-            settings = keep_temperature(folder, report)
-            typer.echo(f"{report.task} has temperature {settings.temperatures[report.task]:g} now: {settings.ref}")
-    if said is not None:
-        typer.echo(f"wrote {write_card(folder, read_settings(folder), said)}")
+    folder: Path
+    temperature: bool
+    keep: bool
+    facts: Facts | None
+    """Of the card, if one is wanted."""
+
+    @classmethod
+    def open(cls, model: Opened, *, temperature: bool, keep: bool, card: bool, facts: Path | None) -> _Store | None:
+        """None when nothing is."""
+        from models.evaluation.card import facts_of, read_facts
+
+        if not (temperature or keep or card):
+            return None
+        said = (read_facts(facts) if facts else facts_of(model.settings.name)) if card else None
+        return cls(folder=model.folder, temperature=temperature, keep=keep or card, facts=said)
+
+    def write(self, reports: Mapping[str, Report]) -> None:
+        from models.evaluation.card import write_card
+        from models.evaluation.keep import keep_figures, keep_temperature
+        from models.folder import read_settings
+
+        for report in reports.values():
+            if self.keep:
+                keep_figures(self.folder, report)
+            if self.temperature:
+                settings = keep_temperature(self.folder, report)
+                typer.echo(f"{report.task} has temperature {settings.temperatures[report.task]:g} now: {settings.ref}")
+        if self.facts is not None:
+            typer.echo(f"wrote {write_card(self.folder, read_settings(self.folder), self.facts)}")
 
 
 @contextmanager

@@ -223,6 +223,8 @@ def test_a_plain_install_measures_a_file_and_says_what_more_would_need(tmp_path:
         (("--data", "bad.jsonl", "--task", "sentiment", "--label-column", "lable"), r"no column 'lable'.*label"),
         (("--data", "nowhere.jsonl", "--task", "sentiment"), r"cannot read nowhere\.jsonl"),
         (("--data-dir", ".", "--config", "nowhere"), r"no file nowhere"),
+        (("--data", "bad.jsonl", "--card"), r"a card of 'tiny' needs --facts FILE"),
+        (("--data", "bad.jsonl", "--card", "--facts", "nowhere.yml"), r"cannot read nowhere\.yml"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
@@ -231,10 +233,16 @@ def test_what_is_wrong_is_said_with_its_place(
     monkeypatch.chdir(tmp_path)
     rows = [("firma soars", "positive"), ("firmb plunges", "bearish"), (" ", "neutral")]
     write_rows(tmp_path / "bad.jsonl", [{"text": text, "label": label} for text, label in rows])
-    result = groundswell(model, *options)
+    result = groundswell(model, "--no-full-precision", *options)
     assert result.exit_code != 0
     said = str(result.exception) if isinstance(result.exception, (InvalidInput, PermanentError)) else result.output
     assert re.search(message, said), said
+
+
+def test_only_a_model_folder_can_keep_anything(model: Path, tmp_path: Path) -> None:
+    result = groundswell(f"topic={model}", "--data", tmp_path / "rows.jsonl", "--keep")
+    assert isinstance(result.exception, PermanentError)
+    assert "nothing can be stored in topic=" in str(result.exception)
 
 
 def test_robustness_past_a_limit_fails_the_command(model: Path, tmp_path: Path) -> None:
