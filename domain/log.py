@@ -26,6 +26,10 @@ class Partition:
     topic_id: UUID
     number: int
 
+    def __hash__(self) -> int:
+        # Each document is looked up by its partition, and a UUID's hash is computed in Python.
+        return hash((self.topic, self.number))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:

@@ -53,26 +53,31 @@ DELETE FROM staged WHERE NOT EXISTS
         AND ledger.partition_id = staged.partition_id AND ledger.message_offset = staged.message_offset)
 """
 
-_THE_REST = b"""
+_THE_REST = (
+    """
 INSERT INTO document (published_at, received_at, source_id, author_id, kind, unscored, late, document_id, given_id,
                       lang, symbols)
 SELECT published_at, received_at, nullif(source_id, 0), nullif(author_id, 0), kind, nullif(unscored, 0), late,
        document_id, given_id, lang, symbols
-  FROM staged;
-
+  FROM staged
+""",
+    """
 INSERT INTO document_text (published_at, document_id, title, url, text)
-SELECT published_at, document_id, title, url, text FROM staged;
-
+SELECT published_at, document_id, title, url, text FROM staged
+""",
+    """
 INSERT INTO score (published_at, negative, neutral, positive, model_id, topic_subject_id, polarity, label, document_id,
                    probabilities, input_hash, config_hash)
 SELECT published_at, negative, neutral, positive, model_id, topic_subject_id, polarity, label, document_id,
        probabilities, input_hash, config_hash
-  FROM staged WHERE model_id <> 0;
-
+  FROM staged WHERE model_id <> 0
+""",
+    """
 INSERT INTO mention (published_at, subject_id, publisher_id, polarity, label, late, document_id)
 SELECT published_at, subject_id, nullif(publisher_id, 0), polarity, label, late, document_id
-  FROM staged, unnest(subjects) subject_id;
-
+  FROM staged, unnest(subjects) subject_id
+""",
+    """
 INSERT INTO rollup_minute (minute, polarity_sum, polarity_squares, subject_id, count, negative, neutral, positive, late)
 SELECT date_bin('1 minute', published_at, '1970-01-01 00:00:00+00') AS minute, sum(polarity),
        sum(polarity::bigint * polarity), subject_id, count(*), count(*) FILTER (WHERE label = -1),
@@ -86,8 +91,9 @@ SELECT date_bin('1 minute', published_at, '1970-01-01 00:00:00+00') AS minute, s
        negative = rollup_minute.negative + excluded.negative,
        neutral = rollup_minute.neutral + excluded.neutral,
        positive = rollup_minute.positive + excluded.positive,
-       recorded_at = excluded.recorded_at;
-"""
+       recorded_at = excluded.recorded_at
+""",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +124,7 @@ def write(
         if rows:
             cursor.copy_expert(COPY, stream(rows))
         runs = _lock(session, cursor, batches, recorded, lateness)
-        counted = _fill_ledger(cursor, rows, runs)
+        counted = _fill_ledger(session, cursor, rows, runs)
         again = read_refusals(
             cursor,
             {
@@ -166,7 +172,9 @@ def _lock(
     return runs
 
 
-def _fill_ledger(cursor: Cursor, rows: Sequence[Row], runs: Sequence[_Run]) -> dict[int, tuple[int, int]]:
+def _fill_ledger(
+    session: Session, cursor: Cursor, rows: Sequence[Row], runs: Sequence[_Run]
+) -> dict[int, tuple[int, int]]:
     """Bring the staged rows down to what is new. Returns for each partition how many that are, and how many are late;
     nothing for partitions without."""
     first_offsets = {run.number: run.first_offset for run in runs}
@@ -178,7 +186,7 @@ def _fill_ledger(cursor: Cursor, rows: Sequence[Row], runs: Sequence[_Run]) -> d
     late = [(run.number, offset) for run in runs for offset in run.walked.late]
     if late:
         cursor.execute(_MARK_LATE, [list(column) for column in zip(*late, strict=True)])
-    cursor.execute(_LEDGER)
+    cursor.execute(session.prepared(_LEDGER))
     counted = {number: (new, late) for number, new, late in cursor.fetchall()}
     if sum(new for new, _ in counted.values()) < staged:
         cursor.execute(_DROP_DUPLICATES)
@@ -186,7 +194,8 @@ def _fill_ledger(cursor: Cursor, rows: Sequence[Row], runs: Sequence[_Run]) -> d
 
 
 def _fill_the_rest(session: Session, cursor: Cursor, reached: Sequence[Reached], *, documents: bool) -> None:
-    cursor.execute((_THE_REST if documents else b"") + saving(session, cursor, reached))
+    filling = [session.prepared(statement).encode() for statement in _THE_REST] if documents else []
+    cursor.execute(b"; ".join([*filling, saving(session, cursor, reached)]))
 
 
 def _appended(batch: RecordBatch, counted: tuple[int, int], refused: Iterable[Refused]) -> Appended:

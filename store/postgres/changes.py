@@ -15,7 +15,7 @@ from store.postgres.session import SNAPSHOT, Session
 
 CHANGES = """
 SELECT asked.partition_id, sums.*
-  FROM unnest(%s::integer[], %s::bigint[], %s::bigint[]) AS asked (partition_id, start, finish),
+  FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS asked (partition_id, start, finish),
        LATERAL (
 SELECT subject_id, (extract(epoch FROM date_bin('1 minute', published_at, '1970-01-01 00:00:00+00')) / 60)::integer
            AS minute,
@@ -41,7 +41,8 @@ def read_changes(session: Session, starts: Mapping[Partition, int]) -> tuple[Cha
         marks: defaultdict[Partition, list[MarkState]] = defaultdict(list)
         for mark in read_marks(session, cursor, list(asked)):
             marks[mark.scored].append(mark)
-        cursor.execute(CHANGES, (list(asked), list(asked.values()), [ends.get(number, 0) for number in asked]))
+        spans = list(asked), list(asked.values()), [ends.get(number, 0) for number in asked]
+        cursor.execute(f"{session.prepared(CHANGES)} (%s, %s, %s)", spans)
         rows = cursor.fetchall()
         subjects = session.subjects.keys(cursor, [row[1] for row in rows])
         publishers = session.publishers.keys(cursor, {number for row in rows for number in row[-1] or ()} - {0})

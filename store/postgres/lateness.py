@@ -8,7 +8,7 @@ source partition: a function of the log alone, whoever reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 
@@ -29,7 +29,13 @@ class SourceState:
         """After a document that came with this high time."""
         if self.high_time is not None and high_time <= self.high_time:
             return self
-        return replace(self, high_time=high_time)
+        return SourceState(
+            status=self.status,
+            next_offset=self.next_offset,
+            high_time=high_time,
+            ended_at=self.ended_at,
+            fan_out=self.fan_out,
+        )
 
     def marked(self, mark: Mark) -> SourceState:
         """After a mark: maxima never go back, status and fan-out are the newest mark's.
@@ -47,6 +53,9 @@ class SourceState:
             ended_at=_latest(self.ended_at, mark.ended_at),
             fan_out=mark.fan_out,
         )
+
+
+_UNKNOWN = SourceState()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +77,13 @@ def walk(batch: RecordBatch, start: int, states: Mapping[Partition, SourceState]
         if offset < start:
             continue
         if isinstance(entry, Mark):
-            now[entry.partition] = now.get(entry.partition, SourceState()).marked(entry)
+            now[entry.partition] = now.get(entry.partition, _UNKNOWN).marked(entry)
             continue
         origin = entry.origin
-        state = now.get(origin.partition, SourceState()).seen(origin.high_time)
-        now[origin.partition] = state
+        known = now.get(origin.partition, _UNKNOWN)
+        state = known.seen(origin.high_time)
+        if state is not known:
+            now[origin.partition] = state
         if state.high_time is not None and entry.scored.document.published_at < state.high_time - lateness:
             late.add(offset)
     changed = {partition: state for partition, state in now.items() if states.get(partition) != state}

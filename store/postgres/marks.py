@@ -31,6 +31,7 @@ SELECT scored_partition_id, source_partition_id, status, next_offset, high_time,
          WHERE status IS NOT NULL) AS known
  WHERE counts
 """
+_MARKS_OF = f"{_MARKS} AND scored_partition_id = ANY ($1::integer[])"
 
 
 def state_of(
@@ -49,7 +50,10 @@ def state_of(
 def read_marks(session: Session, cursor: Cursor, scored: Sequence[int] | None = None) -> tuple[MarkState, ...]:
     """The marks that count, of some partitions of `scored` or of all. Those of former incarnations of topics do not,
     once later ones have been heard of; nor do sources of which there have been documents only."""
-    cursor.execute(_MARKS if scored is None else f"{_MARKS} AND scored_partition_id = ANY (%s)", (scored,))
+    if scored is None:
+        cursor.execute(_MARKS)
+    else:
+        cursor.execute(f"{session.prepared(_MARKS_OF)} (%s)", (scored,))
     rows = cursor.fetchall()
     names = session.partitions.keys(cursor, {number for row in rows for number in row[:2]})
     marks = (

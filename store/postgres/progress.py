@@ -18,17 +18,21 @@ from store.tables import MARK_STATUSES
 
 # Rows are made and locked in the order of their numbers, so that nobody waits for a lower one while holding a higher
 # one that others hold too. The last statement sees what those left who had the locks before.
-_LOCK = """
+_LOCK = (
+    """
 INSERT INTO progress (partition_id, next_offset)
-SELECT partition_id, 0 FROM unnest(%(numbers)s::integer[]) AS locked (partition_id) ORDER BY partition_id
-    ON CONFLICT DO NOTHING;
-
-SELECT FROM progress WHERE partition_id = ANY (%(numbers)s) ORDER BY partition_id FOR UPDATE;
-
+SELECT partition_id, 0 FROM unnest($1::integer[]) AS locked (partition_id) ORDER BY partition_id
+    ON CONFLICT DO NOTHING
+""",
+    """
+SELECT FROM progress WHERE partition_id = ANY ($1::integer[]) ORDER BY partition_id FOR UPDATE
+""",
+    """
 SELECT partition_id, progress.next_offset, source_partition_id, status, mark.next_offset, high_time, ended_at, fan_out
   FROM progress LEFT JOIN mark ON scored_partition_id = partition_id
- WHERE partition_id = ANY (%(numbers)s)
-"""
+ WHERE partition_id = ANY ($1::integer[])
+""",
+)
 
 _SAVE_STATES = """
 INSERT INTO mark (scored_partition_id, source_partition_id, status, next_offset, high_time, ended_at, fan_out)
@@ -80,7 +84,8 @@ def went_back(partition: Partition, recorded: int, found: int) -> Conflict:
 
 def lock(session: Session, cursor: Cursor, numbers: Sequence[int]) -> dict[int, Standing]:
     """Lock the rows of these partitions, making those that there are not, and read where they stand as of then."""
-    cursor.execute(_LOCK, {"numbers": numbers})
+    steps = "; ".join(f"{session.prepared(statement)} (%(numbers)s)" for statement in _LOCK)
+    cursor.execute(steps, {"numbers": numbers})
     rows = cursor.fetchall()
     sources = session.partitions.keys(cursor, {row[2] for row in rows if row[2] is not None})
     standings: dict[int, Standing] = {}

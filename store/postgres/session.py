@@ -22,7 +22,8 @@ SNAPSHOT: Final = (
 
 
 class Session:
-    """One connection in autocommit mode, with its staging table, the numbers of names, and the months seen to exist.
+    """One connection in autocommit mode, with its staging table, its prepared statements, the numbers of names, and the
+    months seen to exist.
 
     Thrown away as a whole after any error but a refusal, so that nothing is remembered that a restored or failed-over
     database no longer holds.
@@ -38,6 +39,7 @@ class Session:
         self.models = model_names()
         self._months: set[Month] = set()
         self._staged = False
+        self._prepared: dict[str, str] = {}
 
     def prepare(self, months: Iterable[Month]) -> None:
         """Make the staging table, and the partitions of these months and of the one that follows them."""
@@ -49,6 +51,15 @@ class Session:
         if not wanted <= self._months:
             make_partitions(self.cursor, wanted - self._months)
             self._months |= wanted
+
+    def prepared(self, statement: str) -> str:
+        """How to execute a statement that the server is to parse and plan once for all of the session: `EXECUTE name`,
+        to be followed by the values of its parameters."""
+        if statement not in self._prepared:
+            name = f"prepared_{len(self._prepared)}"
+            self.cursor.execute(f"PREPARE {name} AS {statement}")
+            self._prepared[statement] = f"EXECUTE {name}"
+        return self._prepared[statement]
 
     def trim(self) -> None:
         """Keep the remembered names bounded; between batches only, since a batch relies on those that it resolved."""

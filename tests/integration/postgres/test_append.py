@@ -223,11 +223,17 @@ def test_while_one_worker_holds_a_partition_its_successor_gives_up_in_time(datab
     holder.close()
 
 
-def test_changes_are_read_by_index_even_from_a_ledger_never_analysed(database: str) -> None:
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_changes_are_read_by_index_even_from_a_ledger_never_analysed(database: str, mode: str) -> None:
     plan = "\n".join(
         line
         for (line,) in rows(
-            database, "SET LOCAL enable_seqscan = off; EXPLAIN " + CHANGES, [1, 2], [1000, 0], [2000, 100]
+            database,
+            f"SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = {mode}; PREPARE changes AS {CHANGES};"
+            "EXPLAIN EXECUTE changes (%s, %s, %s)",
+            [1, 2],
+            [1000, 0],
+            [2000, 100],
         )
     )
     assert "ledger_message" in plan
