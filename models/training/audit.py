@@ -42,15 +42,16 @@ class Doubt:
 def audit(
     config: Config, *, data_dir: Path, out: Path, device: str, report: Report, cache: Path | None = None
 ) -> list[Doubt]:
-    """Ask `distil.teachers` about every labelled text and write the doubtful labels to `out`, as JSON lines with file
-    and line, the clearest first.
+    """Ask `distil.teachers` about every labelled text, whatever fold the configuration leaves out, and write the
+    doubtful labels to `out`, as JSON lines with file and line, the clearest first.
 
     Raises InvalidInput when no teachers are named or all were trained on everything, and what reading the data and
     asking the teachers raise.
     """
     if not config.distil.teachers:
         raise InvalidInput("training_config", "an audit needs teachers that were trained with --folds: --distil-from")
-    corpus = read_corpus(config, data_dir)
+    everything = replace(config, held_out=replace(config.held_out, folds=None, fold=None))
+    corpus = read_corpus(everything, data_dir)
     said = ask_about(config, (*corpus.training, *corpus.held_out), device=device, cache=cache, report=report)
     groups = _answered(config, corpus, said)
     if not groups:
@@ -76,8 +77,10 @@ def doubts(config: Config, corpus: Corpus, soft_labels: SoftLabels) -> list[Doub
 
     Confident learning (Northcutt et al. 2021, section 3.1): a row counts as another class than its label when the
     teachers give that class at least the mean of what they give it on rows labelled so, and more than any other class
-    that passes its own mean. The means are by task and source, since sources have conventions of their own. Only
-    out-of-fold answers are heard; labels shared between several, and tasks of kind multi, are not audited.
+    that passes its own mean; never where they give most to the label itself (without that, half of the rows of a
+    common class would be doubted in favour of a rare one that teachers hardly know). The means are by task and source,
+    since sources have conventions of their own. Only out-of-fold answers are heard; labels shared between several, and
+    tasks of kind multi, are not audited.
     """
     found = []
     for group in _answered(config, corpus, soft_labels).values():
@@ -87,7 +90,7 @@ def doubts(config: Config, corpus: Corpus, soft_labels: SoftLabels) -> list[Doub
         least = [said[given == label, label].mean() if label in given else np.inf for label in range(said.shape[1])]
         passing = np.where(said >= least, said, -1.0)
         best = passing.argmax(axis=1)
-        doubtful = (passing.max(axis=1) >= 0) & (best != given)
+        doubtful = (passing.max(axis=1) >= 0) & (best != given) & (said.argmax(axis=1) != given)
         found += [group[row].doubt(config, int(best[row])) for row in np.flatnonzero(doubtful)]
     return sorted(found, key=lambda doubt: doubt.probability - doubt.suggested_probability)
 

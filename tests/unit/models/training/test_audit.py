@@ -76,6 +76,15 @@ def test_a_class_that_teachers_are_seldom_sure_of_needs_less_confidence(config: 
     assert [doubt.text for doubt in doubts(config, _corpus(rows), Said(answers))] == ["wrong"]
 
 
+def test_a_label_that_teachers_give_most_to_is_not_doubted_for_a_class_that_they_hardly_know(config: Config) -> None:
+    rows = [(f"neutral {number}", "neutral") for number in range(10)] + [("rare", "positive")]
+    answers: dict[str, Sequence[float]] = {
+        text: (0.0, 0.90 + number / 100, 0.1 - number / 100) for number, (text, _) in enumerate(rows)
+    }
+    answers["rare"] = (0.02, 0.96, 0.02)
+    assert [doubt.text for doubt in doubts(config, _corpus(rows), Said(answers))] == ["rare"]
+
+
 def test_sources_have_conventions_of_their_own(config: Config) -> None:
     rows, answers = _clear()
     corpus = _corpus(rows)
