@@ -89,6 +89,16 @@ class TextClassifier:
         return self._settings
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """It neither pads nor cuts."""
+        return self._tokenizer
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the network."""
+        return self._backend
+
+    @property
     def model(self) -> ModelRef:
         return self._ref
 

@@ -17,18 +17,17 @@ import numpy as np
 import torch
 from captum.attr import LayerIntegratedGradients
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
-from domain.classification import SENTIMENT, Classification, ModelRef
+from domain.classification import SENTIMENT, ModelRef
 from domain.errors import InvalidInput, PermanentError
-from domain.ports import Classifier, Prepared
-from models.classifier import PreparedTexts
-from models.folder import Kind, ModelSettings, read_settings
-from models.load import find_folder, load_classifier, load_tokenizer
-from models.network import MultiTaskNetwork, load_network
+from domain.ports import Names
+from models.classifier import PreparedTexts, TextClassifier
+from models.folder import Kind
+from models.load import load_classifier
 from models.normalise import normalise
-from models.scores import probabilities
+from models.sequence_classifier import WholeNetwork
+from models.torch_backend import Network, TorchBackend
 
 MAX_ERROR = 0.05
 """How far the attributions' sum may be from the difference of the logits, as a share of it."""
@@ -93,26 +92,28 @@ class Explanation:
 
 
 class Explainer:
-    """A model folder's network in full precision, beside the classifier that serves it."""
+    """A model in full precision, beside the same model as it is served."""
 
-    def __init__(
-        self, settings: ModelSettings, tokenizer: Tokenizer, network: MultiTaskNetwork, served: Classifier
-    ) -> None:
-        """`served` is a `TextClassifier` that keeps no cache."""
-        self._settings = settings
-        self._tokenizer = tokenizer
-        self._network = network.eval().requires_grad_(False)
+    def __init__(self, exact: TextClassifier, served: TextClassifier) -> None:
+        """`exact` runs on torch; neither keeps a cache."""
+        if not isinstance(exact.backend, TorchBackend):
+            raise TypeError("gradients flow through torch alone")
+        self._settings = exact.settings
+        self._tokenizer = exact.tokenizer
+        self._network = exact.backend.network.requires_grad_(False)
+        self._exact = exact
         self._served = served
-        known = ((token, tokenizer.token_to_id(token)) for token in _BLANKS)
+        known = ((token, self._tokenizer.token_to_id(token)) for token in _BLANKS)
         self._blank, self._blank_id = next((token, number) for token, number in known if number is not None)
 
     @classmethod
     def load(cls, ref: str | Path | None = None) -> Explainer:
-        """Of the model that `load_classifier(ref)` would load, on the processor. Raises PermanentError like it."""
-        folder = find_folder(ref)
-        settings = read_settings(folder)
-        served = load_classifier(folder, device="cpu")
-        return cls(settings, load_tokenizer(folder), load_network(folder, settings), served)
+        """Of the model that `load_classifier(ref)` loads, on the processor. Raises PermanentError like it, and when it
+        is several."""
+        exact, served = (load_classifier(ref, device="cpu", int8=int8) for int8 in (False, True))
+        if not isinstance(exact, TextClassifier) or not isinstance(served, TextClassifier):
+            raise PermanentError(f"{str(ref)!r} is several models; name one of them")
+        return cls(exact, served)
 
     def explain(
         self,
@@ -134,12 +135,10 @@ class Explainer:
         if label is not None and label not in labels:
             raise InvalidInput("unknown_label", f"task {task!r} has no label {label!r}; it has {', '.join(labels)}")
         text = normalise(text)
-        windows, answer = self._read(text, task, entity)
-        scores = self._scores(windows, task)
-        chosen = int(scores.argmax()) if label is None else labels.index(label)
+        windows = self._windows(text, entity)
+        ours, theirs = (self._answer(one, text, task, entity) for one in (self._exact, self._served))
+        chosen = labels.index(label or max(ours, key=lambda name: ours[name]))
         parts, steps = self._attributed(windows, task, chosen, progress)
-        named = dict(zip(labels, scores.tolist(), strict=True))
-        theirs = answer.tasks[task] if entity is None else answer.entities[entity]
         attributions = np.concatenate([part.tokens for part in parts])
         logit, baseline_logit = (sum(getattr(part, name) for part in parts) for name in ("logit", "baseline_logit"))
         return Explanation(
@@ -156,9 +155,9 @@ class Explainer:
             windows=len(windows),
             model=self._served.model,
             weights=WEIGHTS,
-            probabilities=named,
-            served=dict(theirs),
-            largest_difference=max(abs(named[name] - theirs[name]) for name in labels),
+            probabilities=ours,
+            served=theirs,
+            largest_difference=max(abs(ours[name] - theirs[name]) for name in labels),
         )
 
     def _task(self, task: str | None, entity: str | None) -> str:
@@ -176,24 +175,17 @@ class Explainer:
             raise InvalidInput("unknown_task", f"task {task!r} is of kind {kinds[task]}: {fix}")
         return task
 
-    def _read(self, text: str, task: str, entity: str | None) -> tuple[list[_Window], Classification]:
-        """The windows that the answer is made of, and the answer."""
-        prepared = self._served.prepare([text], None if entity is None else [{entity: (entity,)}])
-        answer = self._served.infer(prepared)[0]
-        if entity is not None and entity not in answer.entities:
+    def _windows(self, text: str, entity: str | None) -> list[_Window]:
+        """What the answer is made of."""
+        prepared = self._exact.prepare([text], _asked(entity))
+        if entity is not None and not prepared.mentions:
             raise InvalidInput("entity_not_found", f"the text does not name {entity!r}; give a name as it stands there")
-        return _windows(prepared, entity=entity is not None), answer
+        return _windows(prepared, entity=entity is not None)
 
-    def _scores(self, windows: Sequence[_Window], task: str) -> NDArray[np.float64]:
-        """Label probabilities in full precision, shape (labels,)."""
-        kind, temperature = self._settings.kinds.get(task, Kind.SINGLE), self._settings.temperatures.get(task, 1.0)
-        with torch.inference_mode():
-            logits = [_logits(self._network, window.ids, task, window.rows)[0].numpy() for window in windows]
-        weights = [window.weight for window in windows]
-        if kind is Kind.ENTITY:
-            mean = np.average(logits, axis=0, weights=weights)
-            return probabilities(mean, kind=kind, temperature=temperature)
-        return np.average(probabilities(np.array(logits), kind=kind, temperature=temperature), axis=0, weights=weights)
+    def _answer(self, classifier: TextClassifier, text: str, task: str, entity: str | None) -> dict[str, float]:
+        """Label probabilities."""
+        answer = classifier.classify([text], _asked(entity))[0]
+        return dict(answer.tasks[task] if entity is None else answer.entities[entity])
 
     def _attributed(
         self, windows: Sequence[_Window], task: str, label: int, progress: Progress
@@ -219,7 +211,7 @@ class Explainer:
         blank[:, content] = self._blank_id
         gradients = LayerIntegratedGradients(
             lambda ids: _logits(self._network, ids, task, window.rows)[:, label],
-            self._network.encoder.get_input_embeddings(),
+            _embeddings(self._network),
         )
         by_token = gradients.attribute(
             window.ids,
@@ -274,9 +266,17 @@ class _Part:
         return _Part(tokens=self.tokens * by, logit=self.logit * by, baseline_logit=self.baseline_logit * by)
 
 
-def _windows(prepared: Prepared, *, entity: bool) -> list[_Window]:
-    if not isinstance(prepared, PreparedTexts):
-        raise TypeError("only what a TextClassifier reads can be explained")
+def _asked(entity: str | None) -> list[Names] | None:
+    return None if entity is None else [{entity: (entity,)}]
+
+
+def _embeddings(network: Network) -> nn.Module:
+    encoder = network.model if isinstance(network, WholeNetwork) else network.encoder
+    embeddings: nn.Module = encoder.get_input_embeddings()
+    return embeddings
+
+
+def _windows(prepared: PreparedTexts, *, entity: bool) -> list[_Window]:
     ids: dict[int, Tensor] = {}
     for batch in prepared.batches:
         for row, window in enumerate(batch.windows):
@@ -296,7 +296,7 @@ def _windows(prepared: Prepared, *, entity: bool) -> list[_Window]:
     ]
 
 
-def _logits(network: MultiTaskNetwork, ids: Tensor, task: str, rows: tuple[int, ...] | None) -> Tensor:
+def _logits(network: Network, ids: Tensor, task: str, rows: tuple[int, ...] | None) -> Tensor:
     """Shape (texts, labels); of the mean over `rows` for an entity."""
     logits: Tensor = network(ids, torch.ones_like(ids))[task]
     return logits if rows is None else logits[:, rows].mean(1)

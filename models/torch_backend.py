@@ -37,6 +37,11 @@ class TorchBackend:
         self._device = device
         self._lock = threading.Lock()
 
+    @property
+    def network(self) -> Network:
+        """On the device, in evaluation mode."""
+        return self._network
+
     def run(self, batches: Sequence[Batch]) -> list[Logits]:
         with self._lock, torch.inference_mode():
             try:

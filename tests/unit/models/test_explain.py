@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from support.tiny_models import tiny_model
+from support.tiny_checkpoints import tiny_roberta
+from support.tiny_models import tiny_encoder, tiny_model
 from support.tiny_networks import tiny_network
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
 from typer.testing import CliRunner, Result
 
 from domain.errors import InvalidInput, PermanentError
@@ -19,6 +21,7 @@ from models import explain as explaining
 from models.explain import MAX_ERROR, Explainer, Explanation
 from models.export import export
 from models.folder import read_settings
+from models.load import load_tokenizer
 from models.network import load_network
 from service.cli import app
 
@@ -79,7 +82,7 @@ def test_what_is_explained_is_what_is_served(explainer: Explainer, text: str, ta
 
 def test_the_logit_is_the_networks_own_divided_by_the_temperature(explainer: Explainer, folder: Path) -> None:
     settings = read_settings(folder)
-    network, tokenizer = load_network(folder, settings), explaining.load_tokenizer(folder)
+    network, tokenizer = load_network(folder, settings), load_tokenizer(folder)
     ids = torch.tensor([tokenizer.encode(SHORT).ids])
     blank = torch.where((ids == tokenizer.token_to_id("[CLS]")) | (ids == tokenizer.token_to_id("[SEP]")), ids, 4)
     explanation = explainer.explain(SHORT, task="topic", label="Macro")
@@ -200,3 +203,33 @@ def test_the_command_says_what_to_install_when_a_library_is_missing(
     result = groundswell("explain", SHORT, "--model", folder)
     assert isinstance(result.exception, PermanentError)
     assert str(result.exception).endswith("pip install 'groundswell[train]'")
+
+
+def tiny_distilbert(folder: Path) -> Path:
+    """A family whose insides are not known to us."""
+    vocabulary = json.loads((tiny_encoder(folder) / "tokenizer.json").read_text())["model"]["vocab"]
+    torch.manual_seed(1)
+    config = DistilBertConfig(
+        vocab_size=len(vocabulary), dim=32, n_layers=2, n_heads=2, hidden_dim=64, initializer_range=0.3,
+        id2label={0: "negative", 1: "neutral", 2: "positive"},
+    )  # fmt: skip
+    DistilBertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("make", [tiny_roberta, tiny_distilbert])
+def test_any_checkpoint_that_is_served_is_explained(
+    make: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    explanation = Explainer.load(make(tmp_path / "checkpoint")).explain(
+        "profit soars while crude plunges", label="negative"
+    )
+    assert [word.word for word in explanation.words] == ["profit", "soars", "while", "crude", "plunges"]
+    difference = explanation.logit - explanation.baseline_logit
+    assert total(explanation) == pytest.approx(difference, rel=MAX_ERROR, abs=1e-4)
+
+
+def test_several_models_at_once_are_not_explained(folder: Path) -> None:
+    with pytest.raises(PermanentError, match="is several models; name one of them"):
+        Explainer.load(f"sentiment={folder},topic={folder}")
