@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from domain.errors import PermanentError
 from service.cli.app import app
 from service.cli.extras import extra
+from service.cli.measuring import label_map, progress_bar
 
 if TYPE_CHECKING:
     from models.compression import Outcome
     from models.compression.data import Labelled
-    from models.evaluation.answers import Progress as ShowProgress
 
 
 @app.command(
@@ -120,10 +118,10 @@ def compress(
     if data:
         files = [*_files(data, task, held_out=False), *_files(held_out or [], task, held_out=True)]
         columns = {"text": text_column, "label": label_column, "entity": entity_column}
-        corpus = of_files(settings, files, label_map=_label_map(maps or []), **columns)
+        corpus = of_files(settings, files, label_map=label_map(maps or []), **columns)
     else:
         corpus = of_training(settings, config=config)
-    with _progress() as progress:
+    with progress_bar() as progress:
         outcome = run(
             folder,
             out=out,
@@ -186,23 +184,3 @@ def _files(written: Sequence[str], task: str, *, held_out: bool) -> Iterator[Lab
             yield Labelled(file=Path(file), task=before, held_out=held_out)
         else:
             yield Labelled(file=Path(one), task=task, held_out=held_out)
-
-
-def _label_map(maps: Sequence[str]) -> dict[str, str | None]:
-    out: dict[str, str | None] = {}
-    for one in maps:
-        label, sign, task_label = one.partition("=")
-        if not sign:
-            raise typer.BadParameter(f"--map is written FROM=TO, got {one!r}")
-        out[label] = task_label or None
-    return out
-
-
-@contextmanager
-def _progress() -> Iterator[ShowProgress]:
-    """A bar on stderr; none where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(shown, description=what, completed=done, total=total)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from domain.errors import PermanentError
 from service.cli.app import app
 from service.cli.extras import extra
+from service.cli.measuring import label_map, progress_bar
 
 if TYPE_CHECKING:
-    from models.evaluation.answers import Progress as ShowProgress
     from models.evaluation.card import Facts
     from models.evaluation.opened import Opened
     from models.evaluation.report import Report
@@ -96,7 +93,7 @@ def evaluate(
     if data is not None:
         name = opening.only_task(opened.settings, task)
         columns = opening.Columns(text=text_column, label=label_column, entity=entity_column, source=source_column)
-        asked = {name: opening.questions_of_file(opened, data, name, columns=columns, label_map=_label_map(maps or []))}
+        asked = {name: opening.questions_of_file(opened, data, name, columns=columns, label_map=label_map(maps or []))}
     elif data_dir is not None:
         tasks = list(opened.settings.tasks) if task is None else [opening.only_task(opened.settings, task)]
         with extra("train"):
@@ -105,7 +102,7 @@ def evaluate(
     for name, questions in asked.items():
         if other is not None:
             opening.check_same_labels(opened, other, name)
-        with _progress() as progress:
+        with progress_bar() as progress:
             reports[name] = measure(
                 opened.classifier,
                 questions,
@@ -123,17 +120,6 @@ def evaluate(
     if check and failed:
         typer.echo(f"past their limits: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
-
-
-def _label_map(maps: Sequence[str]) -> dict[str, str | None]:
-    """`bearish=negative` as it stands in a training configuration; nothing after the sign leaves the label out."""
-    out: dict[str, str | None] = {}
-    for one in maps:
-        label, sign, task_label = one.partition("=")
-        if not sign:
-            raise typer.BadParameter(f"--map is written FROM=TO, got {one!r}")
-        out[label] = task_label or None
-    return out
 
 
 def _write(reports: Mapping[str, Report], json_file: Path | None, confusion: Path | None) -> None:
@@ -189,13 +175,3 @@ class _Store:
                 typer.echo(f"{report.task} has temperature {settings.temperatures[report.task]:g} now: {settings.ref}")
         if self.facts is not None:
             typer.echo(f"wrote {write_card(self.folder, read_settings(self.folder), self.facts)}")
-
-
-@contextmanager
-def _progress() -> Iterator[ShowProgress]:
-    """A bar on stderr, so that the figures can be piped; none where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(shown, description=what, completed=done, total=total)
