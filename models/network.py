@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel
 from transformers.utils import logging
 
+from domain.errors import PermanentError
 from models.attention import pruned_heads, shape_like
 from models.folder import ADAPTER_FILES, Kind, ModelSettings, Pooling
 
@@ -104,7 +105,12 @@ def load_network(folder: Path, settings: ModelSettings) -> MultiTaskNetwork:
     network.heads.load_state_dict(load_file(folder / HEADS_FILE))
     if ADAPTER_FILES[0] in settings.files:
         # Imported here: few models have an adapter, and no other needs the library.
-        from peft import PeftModel
+        try:
+            from peft import PeftModel
+        except ImportError as error:
+            raise PermanentError(
+                f"{folder} has learnt prefixes and needs peft: pip install 'groundswell[train]'"
+            ) from error
 
         network.encoder = PeftModel.from_pretrained(network.encoder, str((folder / ADAPTER_FILES[0]).parent))
     return network.eval()

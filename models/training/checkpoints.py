@@ -29,6 +29,8 @@ class Course:
     epochs_since_best: int = 0
     finished: bool = False
     """Nothing is left to learn: the last step was taken, or training was stopped early."""
+    steps: int = 0
+    """The optimiser's."""
     seconds: float = 0.0
     """Of training, over all the processes that it took."""
     epochs: list[dict[str, Any]] = field(default_factory=list)

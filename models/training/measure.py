@@ -66,9 +66,10 @@ def measure(
 
 
 def score(measured: Measured) -> float:
-    """One figure, by which epochs are compared: the mean over tasks of the mean over their sources of the accuracy."""
+    """One figure, by which epochs are compared: the mean over tasks of the mean over their sources of the accuracy; 0
+    where there was nothing to measure."""
     by_task = [sum(one.share for one in sources.values()) / len(sources) for sources in measured.values()]
-    return sum(by_task) / len(by_task)
+    return sum(by_task) / max(1, len(by_task))
 
 
 def _right(logits: Tensor, target: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:

@@ -47,6 +47,8 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
             raise PermanentError(f"report_to: {library} is not installed: pip install {library}")
     folder = encoder_folder(config.encoder, revision=config.revision)
     corpus = read_corpus(config, data_dir)
+    if not corpus.held_out and (config.keep_best or config.early_stopping is not None):
+        raise InvalidInput("training_config", "early_stopping and keep_best need held-out texts: set held_out.share")
     torch.manual_seed(config.seed)
     network = _network(config, folder)
     prepare_method(network, config.method)

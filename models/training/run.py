@@ -97,7 +97,7 @@ def train(
         "files": [asdict(one) for one in prepared.corpus.files],
         "texts": {"training": len(prepared.corpus.training), "held_out": len(prepared.corpus.held_out)},
         "weights": weights,
-        "steps": trainer.state.global_step,
+        "steps": course.steps,
         "seconds": round(course.seconds),
         "epochs": course.epochs,
         "held_out_accuracy": {

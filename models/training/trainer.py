@@ -174,6 +174,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
     def after_save(self, state: TrainerState, control: TrainerControl, seconds: float) -> None:
         """The Trainer has written a checkpoint."""
         self.course.finished = control.should_training_stop or state.global_step >= state.max_steps
+        self.course.steps = state.global_step
         self.course.seconds += seconds
         self._checkpoints.complete(state.global_step, self.course, self._averages.state(), self._best)
 
@@ -213,9 +214,7 @@ class _Flow(TrainerCallback):  # type: ignore[misc]
         if "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):
-            raise Diverged(
-                f"the loss is no number any more at step {state.global_step}: lower optimiser.learning_rate"
-            )
+            raise Diverged(f"the loss is no number any more at step {state.global_step}: lower optimiser.learning_rate")
         seconds = (time.monotonic() - self._started) / (state.global_step - self._first_step)
         self._trainer.report(
             f"epoch {state.epoch:.2f} step {state.global_step}/{state.max_steps} loss {logs['loss']:.4f} "

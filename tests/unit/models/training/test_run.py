@@ -21,7 +21,7 @@ from domain.errors import InvalidInput, PermanentError
 from models import load_classifier
 from models.export import export
 from models.folder import TORCH_FILES, Kind, read_settings, seal
-from models.training import TrainingResult
+from models.training import TrainingResult, run
 from models.training.configure import config_from
 from models.training.run import dry_run, train
 
@@ -171,6 +171,30 @@ def stop_at(prefix: str) -> Any:
             raise KeyboardInterrupt
 
     return report
+
+
+@pytest.mark.parametrize("change", ["max_steps=30", "early_stopping=1"])
+def test_a_run_that_is_killed_once_all_is_learnt_takes_no_further_step(
+    start: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    changes = ("epochs=20", "log_steps=1", change)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tiny_model(start, *changes)
+    lines: list[str] = []
+    resumed = tiny_model(start, *changes, report=lines.append)
+    assert not any(" loss " in line for line in lines)
+    shutil.move(resumed.folder, start / "resumed")
+    straight = tiny_model(start, *changes)
+    assert same(start / "resumed", straight.folder)
+    one, other = dict(resumed.settings.training), dict(straight.settings.training)
+    assert one.pop("seconds") >= 0 <= other.pop("seconds")
+    assert one == other
 
 
 def test_checkpoints_of_another_run_are_refused_unless_it_starts_over(start: Path) -> None:
@@ -328,6 +352,7 @@ def test_a_library_that_is_missing_is_named_before_training(start: Path) -> None
         (("window_tokens=4096",), "reads fewer than 4096 tokens"),
         (("optimiser.learning_rate=1e30", "log_steps=1"), "the loss is no number any more at step .*learning_rate"),
         (("method.name=adapter",), "`adapters`"),
+        (("held_out.share=0", "early_stopping=2"), "need held-out texts"),
         (("encoder=nothing/here",), "nothing/here"),
     ],
 )
