@@ -26,10 +26,9 @@ class OpenVinoBackend:
     def __init__(self, folder: Path, *, streams: int | None = None) -> None:
         """`streams` defaults to the cores that this process may use. Raises PermanentError when OpenVINO refuses the
         file."""
-        openvino = import_openvino()
         streams = streams or len(os.sched_getaffinity(0))
         try:
-            core = openvino.Core()
+            core = the_core()
             self._model = core.compile_model(
                 _up_to_logits(core.read_model(str(folder / OPENVINO_FILES[0]))),
                 "CPU",
@@ -77,6 +76,23 @@ def _up_to_logits(model: Any) -> Any:
             result.input(0).replace_source_output(logits)
     model.validate_nodes_and_infer_types()
     return model
+
+
+def the_core() -> Any:
+    """The one `openvino.Core` of this process.
+
+    With more than one the next signal may end the process: a core's plugin for processors puts a signal stack of its
+    own (for AMX) under the thread that loads it, and frees that memory when the core goes, even though another thread,
+    or a core that came later, still names it (`SigAltStackSetup` in OpenVINO's plugin intel_cpu).
+    """
+    with _core_lock:
+        if not _cores:
+            _cores.append(import_openvino().Core())
+        return _cores[0]
+
+
+_cores: list[Any] = []
+_core_lock = threading.Lock()
 
 
 def import_openvino() -> Any:
