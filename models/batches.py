@@ -14,7 +14,8 @@ WIDTH_STEP = 8
 """A window is padded to the next multiple of this many tokens, and to no other: the width at which it runs follows
 from itself alone, so that its scores are the same to the last bit whatever else is in the batch. (Padded to the longest
 of its batch, sums are taken in another order, and an int8 activation that rounds the other way moves a probability
-by up to 6e-3.) At 8, padding is a tenth of the tokens and batches are still full."""
+by up to 6e-3.) At 8, padding is an eighth of the tokens of tweets, and batches are still full; 4 and 16 are no faster
+by more than runs differ."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from models.folder import OPENVINO_FILES
 class OpenVinoBackend:
     """One compiled model, `streams` inference requests, each in a thread of its own."""
 
-    token_budget = 512
+    token_budget = 1024
 
     def __init__(self, folder: Path, *, streams: int | None = None) -> None:
         """`streams` defaults to the cores that this process may use. Raises PermanentError when OpenVINO refuses the
