@@ -49,15 +49,18 @@ class Document:
 
     @property
     def content(self) -> str:
-        """What the classifier reads: the title, where there is one that the text does not repeat, then the text."""
-        if self.title and not self.text.startswith(self.title):
-            return f"{self.title}\n\n{self.text}"
-        return self.text
+        """What the classifier reads (`content_of`)."""
+        return content_of(self.title, self.text)
 
     @cached_property
     def key(self) -> bytes:
         """The internal id: 16 bytes (BLAKE2b-128 of the id), the same for the same id in every process."""
         return document_key(self.id)
+
+
+def content_of(title: str | None, text: str) -> str:
+    """The title, where there is one that the text does not repeat, then the text."""
+    return f"{title}\n\n{text}" if title and not text.startswith(title) else text
 
 
 def document_key(document_id: str) -> bytes:

@@ -6,7 +6,7 @@ PermanentError when a person must act. Blocking methods are called from a worker
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from domain.alert import Alert, AlertChange, AlertStatus, Claimed, Delivery, EvidenceDocument, PublisherCount
 from domain.classification import Classification, Label, ModelRef, ScoredDocument
+from domain.correction import Correction, StandingCorrection
 from domain.document import Document
 from domain.log import Partition, RecordBatch
 from domain.registry import Promotion, RegisteredModel, TakeUp
@@ -335,6 +336,24 @@ class ModelRegistry(Protocol):
 
     def take_ups(self, limit: int = 100) -> Sequence[TakeUp]:
         """What workers reported, the newest first."""
+        ...
+
+
+class Corrections(Protocol):
+    """What people say of documents where a model was wrong; only ever added to. Blocking, thread-safe."""
+
+    def add(self, corrections: Sequence[Correction]) -> None:
+        """Put all of them on record, in this order, or none. Raises InvalidInput (`document_unknown`), naming the
+        document, for one that the history doesn't hold."""
+        ...
+
+    def standing(self, *, task: str | None = None) -> Sequence[StandingCorrection]:
+        """The newest correction of each document, task and entity, without those withdrawn; in the order in which they
+        were recorded."""
+        ...
+
+    def corrected(self, ids: Collection[str], tasks: Collection[str]) -> set[str]:
+        """Those of the documents for which a correction of one of the tasks stands."""
         ...
 
 

@@ -3,7 +3,7 @@
 Hot tables carry no foreign keys (each would cost a look-up per row): `store/postgres/append.py` is their only writer
 and fills the dictionaries first. Tables in PARTITIONED are split by calendar month, without a default partition.
 Nothing is ever updated in ledger, document, document_text, score and mention, but for the ledger's message when Kafka
-loses its tail: corrections are to be rows of tables of their own.
+loses its tail: what people correct is in rows of a table of its own.
 """
 
 from __future__ import annotations
@@ -391,4 +391,22 @@ take_up = sa.Table(
     sa.Column("error", sa.Text, comment="Why it goes on with the model it had; null: it runs this one."),
     _recorded_at(),
     comment="What came of it when workers were to take a model up.",
+)
+
+# --- corrections: what people say ------------------------------------------------------------------------------------
+
+correction = sa.Table(
+    "correction",
+    metadata,
+    sa.Column("correction_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("published_at", timestamp, nullable=False, comment="With document_id: the document."),
+    _recorded_at(),
+    sa.Column("document_id", sa.LargeBinary, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("entity", sa.Text, comment="The symbol that it is about; null: the whole document."),
+    sa.Column("label", sa.Text, comment="Null: withdrawn."),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Index("correction_document", "document_id", "task", "entity", "correction_id"),
+    comment="Labels that people give documents, only ever added: the newest of a document, task and entity counts.",
 )

@@ -48,7 +48,9 @@ SELECT d.published_at,
        CASE d.unscored WHEN 1 THEN 'language_not_supported' END AS unscored,
        d.late,
        d.received_at,
-       d.recorded_at
+       d.recorded_at,
+       said_sentiment.label AS corrected_label,
+       said_topic.label AS corrected_topic
   FROM document d
   LEFT JOIN score s ON s.published_at = d.published_at AND s.document_id = d.document_id
   LEFT JOIN document_text x ON x.published_at = d.published_at AND x.document_id = d.document_id
@@ -56,6 +58,12 @@ SELECT d.published_at,
   LEFT JOIN publisher author ON author.publisher_id = d.author_id
   LEFT JOIN subject topic ON topic.subject_id = s.topic_subject_id
   LEFT JOIN model m ON m.model_id = s.model_id
+  LEFT JOIN (SELECT DISTINCT ON (document_id) document_id, label FROM correction
+              WHERE task = 'sentiment' AND entity IS NULL
+              ORDER BY document_id, correction_id DESC) said_sentiment ON said_sentiment.document_id = d.document_id
+  LEFT JOIN (SELECT DISTINCT ON (document_id) document_id, label FROM correction
+              WHERE task = 'topic' AND entity IS NULL
+              ORDER BY document_id, correction_id DESC) said_topic ON said_topic.document_id = d.document_id
 """,
     columns=MappingProxyType(
         {
@@ -83,6 +91,8 @@ SELECT d.published_at,
             "late": "It came after its source had moved on by more than the lateness; no rule has seen it.",
             "received_at": "When Kafka received it.",
             "recorded_at": "When it was written here.",
+            "corrected_label": "What a person says in place of label; null when nobody corrected it.",
+            "corrected_topic": "What a person says in place of topic; null when nobody corrected it.",
         }
     ),
 )
