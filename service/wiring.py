@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from service.sampler import Sample
     from store.postgres.alerts import PostgresAlertStore
     from store.postgres.connection import Postgres
+    from store.postgres.corrections import PostgresCorrections
     from store.postgres.history import PostgresHistory
     from store.postgres.outbox import PostgresOutbox
     from store.postgres.reader import PostgresReader
@@ -287,6 +288,13 @@ def history_reader(database: Postgres) -> PostgresReader:
     from store.postgres.reader import PostgresReader
 
     return PostgresReader(database)
+
+
+def corrections(database: Postgres) -> PostgresCorrections:
+    """What people say where a model was wrong."""
+    from store.postgres.corrections import PostgresCorrections
+
+    return PostgresCorrections(database)
 
 
 def alert_store(database: Postgres) -> PostgresAlertStore:

@@ -13,6 +13,7 @@ from service.cli import train as train
 from service.cli import evaluate as evaluate
 from service.cli import explain as explain
 from service.cli import compress as compress
+from service.cli import label_next as label_next
 from service.cli import topics as topics
 from service.cli import db as db
 from service.cli import models as models
