@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
+from support.tiny_models import tiny_model
 
 from models.training.augment import augmenter, read_synonyms
 from models.training.config import Augment
@@ -125,3 +127,14 @@ def test_the_changed_names_are_found_in_the_changed_text() -> None:
             swap_entities=0.5,
         )
         assert all(mentions(text, name) for name in names), (text, names)
+
+
+def test_a_run_that_augments_and_attacks_learns_and_repeats_itself(tmp_path: Path) -> None:
+    changes = (
+        "augment={synonyms: 0.5, mask_numbers: 0.5, swap_entities: 0.5}",
+        "adversarial={attack: fgm, epsilon: 0.1}",
+    )
+    first, second = (tiny_model(tmp_path / run, *changes, report=lambda _line: None) for run in ("one", "two"))
+    assert first.score is not None
+    assert first.score > 0.9
+    assert first.settings.files == second.settings.files
