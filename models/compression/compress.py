@@ -23,6 +23,7 @@ from models.network import MultiTaskNetwork, load_network, save_network
 from models.training.config import Config
 from models.training.examples import Corpus, Example, read_corpus
 from models.training.run import TOKENIZER_FILES, train
+from models.training.soft_labels import SEEN_FILE
 
 CALIBRATION_TEXTS = 300
 IMPORTANCE_TEXTS = 1000
@@ -188,10 +189,10 @@ def _sample(corpus: Corpus, count: int, seed: int) -> list[Example]:
 
 
 def _write(network: MultiTaskNetwork, folder: Path, settings: ModelSettings, to: Path) -> None:
-    """`folder` with another network. Its figures are not the new one's; what it was trained with still is."""
+    """`folder` with another network. Its figures are not the new one's; what it was trained on still is."""
     to.mkdir(parents=True)
     save_network(network, to)
-    for name in TOKENIZER_FILES:
+    for name in (*TOKENIZER_FILES, SEEN_FILE):
         if (folder / name).exists():
             shutil.copyfile(folder / name, to / name)
     training = {key: settings.training[key] for key in ("config", "files") if key in settings.training}

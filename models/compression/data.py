@@ -104,6 +104,7 @@ def recovery(config: Config, settings: ModelSettings, policy: Policy, *, start: 
         distil=Distil(teachers=(str(teacher),), unlabelled=config.distil.unlabelled),
         epochs=max(1, policy.recover_epochs),
         max_steps=None,
+        report_to=(),
         batch_size=policy.batch_size,
         accumulate=1,
         bf16=policy.bf16,

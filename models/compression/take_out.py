@@ -40,7 +40,7 @@ def take_out(
         keep_layers(encoder, kept)
         report(f"layers {', '.join(map(str, kept))} of {count} stay")
     if policy.prune_heads:
-        sources = sources_of(config.tasks, config.data)
+        sources = sources_of(config.tasks, config.files)
         tokenizer.enable_truncation(config.max_tokens)
         values = importance(
             Learner(network, config.tasks, sources=sources, class_weights={}),
