@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.errors import InvalidInput, PermanentError
@@ -123,7 +123,8 @@ def questions_held_out(
     files that can't be read."""
     from models.training.examples import read_corpus
 
-    held_out = read_corpus(_config(model, config), data_dir).held_out
+    # What was added to the training since is held out nowhere, and need not be there any more.
+    held_out = read_corpus(replace(_config(model, config), added=()), data_dir).held_out
     return {
         task: from_examples(held_out, task=task, kind=model.kind(task), labels=model.settings.tasks[task])
         for task in tasks

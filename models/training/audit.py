@@ -116,7 +116,7 @@ def clean(config: Config, corpus: Corpus, soft_labels: SoftLabels, found: Sequen
 
 def _located(config: Config, data_dir: Path, found: Sequence[Doubt]) -> Iterator[Doubt]:
     places: dict[tuple[str, str, str, str | None], tuple[str, int]] = {}
-    for item in config.data:
+    for item in config.files:
         for row in read_item(config, item, data_dir)[0]:
             places.setdefault((item.task, row.source, row.text, row.entity), (str(row.file), row.line))
     for doubt in found:

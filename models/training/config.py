@@ -303,6 +303,10 @@ class Config:
     """The commit of an encoder from the hub, 40 hex digits."""
     tasks: Mapping[str, Task]
     data: tuple[DataFile, ...]
+    added: tuple[DataFile, ...] = ()
+    """Files that came after the split was made, such as corrections, and leave it as it is: none of their texts is held
+    out, and one that nearly repeats a text that is held out is left out. What they say of a text that `data` has too
+    counts in place of what that says."""
     pooling: Pooling = Pooling.MEAN
     languages: tuple[str, ...] = ("en",)
     window_tokens: int = 128
@@ -354,13 +358,22 @@ class Config:
         _check(self.r_drop >= 0, "r_drop must be at least 0")
         self._check_data()
 
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """All of them."""
+        return (*self.data, *self.added)
+
     def _check_data(self) -> None:
-        for number, item in enumerate(self.data):
-            known = ", ".join(self.tasks)
-            _check(item.task in self.tasks, f"data.{number}.task: there is no task {item.task!r}; known: {known}")
+        known = ", ".join(self.tasks)
+        listed = [
+            (f"{key}.{number}", item) for key in ("data", "added") for number, item in enumerate(getattr(self, key))
+        ]
+        for where, item in listed:
+            _check(item.task in self.tasks, f"{where}.task: there is no task {item.task!r}; known: {known}")
             entity = self.tasks[item.task].kind is Kind.ENTITY
-            _check(not entity or item.entity is not None, f"data.{number}: task {item.task!r} needs an entity column")
-            _check(entity or item.entity is None, f"data.{number}: only tasks of kind entity have an entity column")
+            _check(not entity or item.entity is not None, f"{where}: task {item.task!r} needs an entity column")
+            _check(entity or item.entity is None, f"{where}: only tasks of kind entity have an entity column")
+        _check(not any(item.held_out for item in self.added), "added: texts that are measured on belong in data")
         for task in self.tasks:
             files = [item for item in self.data if item.task == task and not item.held_out]
             taught = bool(self.distil.teachers)

@@ -72,7 +72,7 @@ class Corpus:
 
 
 def read_corpus(config: Config, data_dir: Path) -> Corpus:
-    """Every labelled file of the configuration, merged by text and split.
+    """Every labelled file of the configuration, merged by text and split; then the files that were added since.
 
     Raises InvalidInput, naming file and line, for what `read_file` refuses, or when all of a task's rows have one
     label.
@@ -87,6 +87,12 @@ def read_corpus(config: Config, data_dir: Path) -> Corpus:
     corpus = _split(config.held_out, _merged(config, rows), _texts_of_held_out_files(rows))
     if not corpus.training:
         raise InvalidInput("training_data", "no text is left to train on: everything is held out")
+    added = []
+    for item in config.added:
+        read, figures = read_item(config, item, data_dir)
+        files.append(figures)
+        added += [(item, row) for row in read]
+    corpus = _with_added(corpus, _merged(config, added))
     return replace(corpus, unlabelled=tuple(_unlabelled(config, data_dir, corpus)), files=tuple(files))
 
 
@@ -203,6 +209,27 @@ def _names(example: Example) -> set[str]:
     return {f"{label.task}/{label.source}={label.target.index(max(label.target))}" for label in example.labels}
 
 
+def _with_added(corpus: Corpus, added: Sequence[Example]) -> Corpus:
+    """What they say counts in place of what is said already; nothing comes near to what is kept from training."""
+    training = {example.text: example for example in corpus.training}
+    apart = [example.text for example in (*corpus.held_out, *corpus.out_of_fold)]
+    clear = set(_clear_of(apart, [example.text for example in added]))
+    for example in added:
+        if example.text in clear:
+            said = {(label.task, label.entity) for label in example.labels}
+            known = training.get(example.text, replace(example, labels=()))
+            kept = tuple(label for label in known.labels if (label.task, label.entity) not in said)
+            training[example.text] = replace(example, labels=(*kept, *example.labels))
+    return replace(corpus, training=tuple(training.values()))
+
+
+def _clear_of(apart: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Those of `texts` that nearly repeat none of `apart`."""
+    groups = stories([*apart, *texts])
+    held = set(groups[: len(apart)])
+    return [text for text, group in zip(texts, groups[len(apart) :], strict=True) if group not in held]
+
+
 def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]:
     """New texts that nothing held out nearly repeats."""
     if not config.distil.unlabelled:
@@ -213,10 +240,7 @@ def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]
     )
     new = [text for text in texts if text not in known]
     apart = [example.text for example in corpus.held_out]
-    groups = stories([*apart, *new])
-    held = set(groups[: len(apart)])
-    kept = [text for text, group in zip(new, groups[len(apart) :], strict=True) if group not in held]
-    return [Example(text=text, labels=()) for text in kept]
+    return [Example(text=text, labels=()) for text in _clear_of(apart, new)]
 
 
 def _taught(config: Config, example: Example, soft_labels: SoftLabels) -> Example:

@@ -145,7 +145,8 @@ def _check_out(out: Path, *, replace_it: bool) -> None:
 
 def _digest(config: Config, corpus: Corpus) -> str:
     """Of everything that shapes the run."""
-    shaping = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_RUN}
+    # Without `added` where it isn't used, so that runs that were begun before there was such an option go on.
+    shaping = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_RUN and value != ()}
     data = {"files": [one.digest for one in corpus.files], "texts": [one.text for one in corpus.training]}
     text = json.dumps({"config": shaping, **data}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -195,7 +196,7 @@ def _trainer(
         augmentation=augmentation,
         seed=config.seed,
     )
-    sources = sources_of(config.tasks, config.data)
+    sources = sources_of(config.tasks, config.files)
     return MultiTaskTrainer(
         Learner(
             prepared.network,

@@ -131,3 +131,41 @@ def test_an_unlabelled_text_that_nearly_repeats_a_held_out_one_is_not_learnt(tmp
     more = "data=" + str([*TREE["data"], {"source": "t", "file": "test.jsonl", "task": "sentiment", "held_out": True}])
     _, read = corpus(tmp_path, files, more.replace("True", "true"), "distil.unlabelled=[more.jsonl]")
     assert [example.text for example in read.unlabelled] == ["something new"]
+
+
+def test_what_was_added_later_leaves_the_split_as_it_is_and_is_all_learnt(tmp_path: Path) -> None:
+    texts = [f"{word} {number} {word}" for number in range(30) for word in ("soars", "plunges")]
+    files = {
+        "moods.jsonl": moods(*((text, "positive" if "soars" in text else "negative") for text in texts)),
+        "themes.jsonl": THEMES,
+    }
+    _, before = corpus(tmp_path, files, "held_out={share: 0.2}")
+    held = before.held_out[0].text
+    new = moods(("a new one", "neutral"), ("another", "positive"), (held, "neutral"), (f"{held} again", "neutral"))
+    added = "added=[{source: corrections, file: new.jsonl, task: sentiment, weight: 3}]"
+    _, after = corpus(tmp_path, {**files, "new.jsonl": new}, "held_out={share: 0.2}", added)
+
+    assert after.held_out == before.held_out
+    assert after.training[:-2] == before.training
+    assert [(example.text, example.weight) for example in after.training[-2:]] == [("a new one", 3), ("another", 3)]
+    assert after.files[-1].rows == 4
+
+
+def test_what_was_added_counts_in_place_of_what_was_said_before(tmp_path: Path) -> None:
+    files = {
+        "moods.jsonl": moods(("crude up", "positive"), ("all fell", "negative")),
+        "themes.jsonl": THEMES,
+        "new.jsonl": moods(("crude up", "neutral")),
+    }
+    _, read = corpus(tmp_path, files, "added=[{source: corrections, file: new.jsonl, task: sentiment}]")
+    assert {(label.task, label.source, label.target) for label in read.training[0].labels} == {
+        ("topic", "themes", (1.0, 0.0, 0.0)),
+        ("sentiment", "corrections", (0.0, 1.0, 0.0)),
+    }
+
+
+def test_nothing_that_was_added_can_be_held_out() -> None:
+    with pytest.raises(InvalidInput, match="added: texts that are measured on belong in data"):
+        config_from(TREE, ("added=[{source: c, file: new.jsonl, task: sentiment, held_out: true}]",))
+    with pytest.raises(InvalidInput, match=r"added\.0\.task: there is no task 'mood'"):
+        config_from(TREE, ("added=[{source: c, file: new.jsonl, task: mood}]",))
