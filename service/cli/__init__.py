@@ -17,6 +17,7 @@ from service.cli import label_next as label_next
 from service.cli import topics as topics
 from service.cli import db as db
 from service.cli import models as models
+from service.cli import corrections as corrections
 from service.cli import dead_letters as dead_letters
 from service.cli import inspect as inspect
 

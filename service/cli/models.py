@@ -71,7 +71,7 @@ def promote(
     from service.stream_models import ModelLoader
 
     settings, registry = _opened(context)
-    done = promotion.promote(registry, ModelLoader(settings), model, by=by or _you(), reason=reason, force=force)
+    done = promotion.promote(registry, ModelLoader(settings), model, by=by or you(), reason=reason, force=force)
     for compared in done.compared:
         typer.echo(str(compared))
     if not done.compared:
@@ -86,7 +86,7 @@ def rollback(context: typer.Context, reason: Reason = "", by: By = None) -> None
     from service import promotion
 
     settings, registry = _opened(context)
-    typer.echo(_told(promotion.rollback(registry, by=by or _you(), reason=reason)))
+    typer.echo(_told(promotion.rollback(registry, by=by or you(), reason=reason)))
     _warn_if_pinned(settings)
 
 
@@ -186,7 +186,8 @@ def _warn_if_pinned(settings: Settings) -> None:
         )
 
 
-def _you() -> str:
+def you() -> str:
+    """Who calls the command, and where: `ann@desk-3`."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -26,7 +26,8 @@ COMMANDS = {
     "demo", "up", "worker", "watch", "serve", "feed", "classify", "config", "doctor",
     "topics", "topics create", "topics describe", "db", "db upgrade", "db current", "db check",
     "models", "models list", "models register", "models promote", "models rollback", "models show",
-    "train", "evaluate", "explain", "compress", "label-next",
+    "corrections", "corrections add", "corrections withdraw", "corrections import", "corrections list",
+    "corrections export", "train", "evaluate", "explain", "compress", "label-next",
     "dead-letters", "dead-letters list", "dead-letters show", "dead-letters replay",
 }  # fmt: skip
 

@@ -1,0 +1,100 @@
+"""`groundswell corrections` and `label-next` on a history, as people run them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.builders import at, make_batch, make_document, make_record, make_scored
+from support.postgres_databases import history_at, rows
+from support.servers import new_database
+from typer.testing import CliRunner
+
+from domain.errors import InvalidInput, PermanentError
+from service.cli import app
+from store.postgres import migrate
+
+pytestmark = pytest.mark.servers
+
+Command = Callable[..., str]
+TEXTS = {
+    "ships": "Cargo ships wait for days outside the harbour of Northgate",
+    "rates": "Central bank leaves rates alone and hints at a cut in spring",
+    "wheat": "Wheat futures climb as drought spreads over the plains",
+}
+
+
+@pytest.fixture
+def dsn(postgres_dsn: str) -> Iterator[str]:
+    with new_database(postgres_dsn) as dsn:
+        migrate.upgrade(dsn)
+        scored = [
+            make_scored(make_document(name, text=text, published_at=at(minute)), neutral=0.4 + minute / 10)
+            for minute, (name, text) in enumerate(TEXTS.items())
+        ]
+        with history_at(dsn) as history:
+            history.append([make_batch([make_record(one) for one in scored])])
+        yield dsn
+
+
+@pytest.fixture
+def groundswell(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> str:
+        done = CliRunner().invoke(app, arguments, env={"GROUNDSWELL_POSTGRES_DSN": dsn})
+        if done.exception is not None:
+            raise done.exception
+        return done.output
+
+    return call
+
+
+def test_a_correction_is_made_seen_by_analysts_exported_and_withdrawn(groundswell: Command, dsn: str) -> None:
+    assert groundswell("corrections", "add", "ships", "--label", "negative", "--by", "ann", "--note", "delays") == (
+        "ships: sentiment is negative\n"
+    )
+    listed = groundswell("corrections", "list")
+    assert "ships  sentiment is negative  (ann: delays)  Cargo ships wait" in listed
+    assert listed.endswith("\n1 correction\n")
+    assert rows(dsn, "SELECT id, label, corrected_label FROM sentiment ORDER BY published_at")[:2] == [
+        ("ships", "neutral", "negative"),
+        ("rates", "neutral", None),
+    ]
+
+    assert groundswell("corrections", "export", "--out", "new.jsonl") == "1 labelled texts are in new.jsonl\n"
+    (row,) = [json.loads(line) for line in Path("new.jsonl").read_text().splitlines()]
+    assert (row["text"], row["label"], row["id"]) == (TEXTS["ships"], "negative", "ships")
+
+    assert groundswell("corrections", "withdraw", "ships") == "ships: sentiment is what the model says\n"
+    with pytest.raises(PermanentError, match="no correction of sentiment stands"):
+        groundswell("corrections", "export", "--out", "new.jsonl")
+    assert rows(dsn, "SELECT count(*) FROM correction") == [(2,)], "both stay on record"
+
+
+def test_what_is_wrong_is_said_and_nothing_is_put_on_record(groundswell: Command, dsn: str) -> None:
+    with pytest.raises(InvalidInput, match="sentiment has no label 'bad'"):
+        groundswell("corrections", "add", "ships", "--label", "bad")
+    with pytest.raises(InvalidInput, match="no document with the id 'boats'"):
+        groundswell("corrections", "add", "boats", "--label", "negative")
+    assert rows(dsn, "SELECT count(*) FROM correction") == [(0,)]
+
+
+def test_what_label_studio_exports_becomes_corrections_and_is_not_asked_again(groundswell: Command) -> None:
+    groundswell("label-next", "--limit", "2", "--out", "tasks.json")
+    tasks = json.loads(Path("tasks.json").read_text())
+    assert [task["data"]["id"] for task in tasks] == ["ships", "rates"]
+    for task in tasks:
+        choice = {**task["predictions"][0]["result"][0], "value": {"choices": ["positive"]}}
+        task["annotations"] = [{"completed_by": 3, "was_cancelled": False, "result": [choice]}]
+    Path("export.json").write_text(json.dumps(tasks))
+
+    assert groundswell("corrections", "import", "export.json") == "2 corrections of 2 documents\n"
+    assert "(label-studio:3)" in groundswell("corrections", "list", "--limit", "1")
+    groundswell("label-next", "--out", "tasks.json")
+    assert [task["data"]["id"] for task in json.loads(Path("tasks.json").read_text())] == ["wheat"]
+
+    groundswell("label-next", "--until", "2014-01-06T14:00:30", "--task", "topic", "--out", "tasks.json")
+    assert [task["data"]["id"] for task in json.loads(Path("tasks.json").read_text())] == ["ships"]

@@ -1,0 +1,97 @@
+"""Corrections as people write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from domain.correction import Correction
+from domain.errors import InvalidInput
+from models.folder import Kind, ModelSettings
+from service.corrections import check, read_corrections
+
+MODEL = ModelSettings(
+    name="tone",
+    tasks={"sentiment": ("negative", "positive"), "flags": ("fraud",), "entity_sentiment": ("negative", "positive")},
+    kinds={"flags": Kind.MULTI, "entity_sentiment": Kind.ENTITY},
+    languages=("en",),
+    normaliser="1",
+    window_tokens=16,
+)
+
+
+def correction(task: str, label: str | None, entity: str | None = None) -> Correction:
+    return Correction(document_id="doc-1", task=task, label=label, entity=entity, by="ann")
+
+
+def test_what_the_model_could_have_said_is_taken() -> None:
+    check(
+        [
+            correction("sentiment", "negative"),
+            correction("sentiment", None),
+            correction("entity_sentiment", "positive", "NGB"),
+        ],
+        MODEL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (correction("sentimant", "negative"), r"doc-1: the model has no task 'sentimant'; did you mean sentiment"),
+        (correction("sentiment", "bad"), "doc-1: sentiment has no label 'bad'; known: negative, positive"),
+        (correction("flags", "fraud"), "flags may have several labels"),
+        (correction("entity_sentiment", "negative"), "wants the symbol"),
+        (correction("sentiment", "negative", "NGB"), "about the document, not a symbol"),
+    ],
+)
+def test_what_it_could_not_is_refused_with_what_it_could(wrong: Correction, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        check([wrong], MODEL)
+
+
+def test_json_lines_are_read_with_whoever_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "said.jsonl"
+    rows = [
+        {"id": "a", "task": "sentiment", "label": "negative"},
+        {"id": "b", "task": "entity_sentiment", "label": None, "entity": "NGB", "by": "bob", "note": "a mistake"},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+
+    assert read_corrections(path, by="ann") == [
+        Correction(document_id="a", task="sentiment", label="negative", by="ann"),
+        Correction(document_id="b", task="entity_sentiment", label=None, entity="NGB", by="bob", note="a mistake"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nothing", r"said\.jsonl:2: not a JSON object"),
+        ("[]", r"said\.jsonl:2: not a JSON object, but '\[\]'"),
+        ('{"id": "a", "task": "sentiment"}', r":2: 'label' is missing"),
+        ('{"id": 3, "task": "sentiment", "label": "negative"}', ":2: 'id' must be a text, got 3"),
+        ('{"id": "a", "task": "sentiment", "label": ""}', ":2: 'label' must be a text, got ''"),
+        ('{"id": "a", "task": "sentiment", "lable": "x"}', r":2: there is no field 'lable'; did you mean label\?"),
+    ],
+)
+def test_a_line_that_is_no_correction_is_named(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "said.jsonl"
+    path.write_text('{"id": "a", "task": "sentiment", "label": "negative"}\n' + line)
+    with pytest.raises(InvalidInput, match=said):
+        read_corrections(path, by="ann")
+
+
+def test_texts_that_are_no_documents_can_not_be_corrected(tmp_path: Path) -> None:
+    result = {"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": ["negative"]}}
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([{"data": {"text": "a"}, "annotations": [{"completed_by": 1, "result": [result]}]}]))
+    with pytest.raises(InvalidInput, match="1 of 1 texts have no id"):
+        read_corrections(path, by="ann")
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot read"):
+        read_corrections(tmp_path / "nowhere.jsonl", by="ann")
