@@ -16,18 +16,25 @@ SLICES = "slices"
 _DIGITS = 4
 
 
-def keep_figures(folder: Path, report: Report) -> None:
-    """Write into the folder's settings, under `training`: `evaluation`, each source's figures (`models.figures`) by
-    `task/source`; `slices` and `robustness`, by task. The model's version stays as it is."""
-    for source, part in report.sources.items():
-        measured = figures.Measured(
+def measured(report: Report) -> dict[str, figures.Measured]:
+    """Each source's figures by `task/source`, as they are compared."""
+    return {
+        f"{report.task}/{source}": figures.Measured(
             task=report.task,
             data=part.digest,
             rows=part.rows,
             accuracy=part.headline.value,
             answered=part.answered,
         )
-        figures.keep(folder, f"{report.task}/{source}", measured, **_more(part))
+        for source, part in report.sources.items()
+    }
+
+
+def keep_figures(folder: Path, report: Report) -> None:
+    """Write into the folder's settings, under `training`: `evaluation`, each source's figures (`models.figures`) by
+    `task/source`; `slices` and `robustness`, by task. The model's version stays as it is."""
+    for (name, one), part in zip(measured(report).items(), report.sources.values(), strict=True):
+        figures.keep(folder, name, one, **_more(part))
     settings = read_settings(folder)
     kept = {SLICES: {name: _slice(part) for name, part in report.slices.items()}}
     if report.robustness:

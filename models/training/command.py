@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domain.errors import InvalidInput
 from models.training.audit import audit
@@ -42,11 +43,8 @@ def execute(request: Request, report: Report) -> None:
     if len(asked) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
         raise InvalidInput("training_config", f"{names} exclude each other")
-    tree = change(read_tree(request.config), [*request.changes, *_distil(request)])
-    config = config_from(tree)
-    here = Path(request.config).parent if Path(request.config).is_file() else Path()
-    data_dir = request.data_dir or here
-    out = request.out or Path(config.name)
+    tree = _tree(request)
+    config, data_dir, out = config_from(tree), data_dir_of(request), out_of(request)
     if request.dry_run:
         dry_run(config, data_dir=data_dir, report=report)
     elif request.audit is not None:
@@ -62,6 +60,25 @@ def execute(request: Request, report: Report) -> None:
     else:
         result = train(config, out=out, data_dir=data_dir, resume=request.resume, device=request.device, report=report)
         report(f"{result.settings.ref} is in {result.folder}")
+
+
+def config_of(request: Request) -> Config:
+    """The configuration with all changes over it. Raises InvalidInput when it is wrong."""
+    return config_from(_tree(request))
+
+
+def data_dir_of(request: Request) -> Path:
+    """Where the labelled files are."""
+    return request.data_dir or (Path(request.config).parent if Path(request.config).is_file() else Path())
+
+
+def out_of(request: Request) -> Path:
+    """The folder to write."""
+    return request.out or Path(config_of(request).name)
+
+
+def _tree(request: Request) -> dict[str, Any]:
+    return change(read_tree(request.config), [*request.changes, *_distil(request)])
 
 
 def _train_folds(config: Config, request: Request, *, out: Path, data_dir: Path, report: Report) -> None:

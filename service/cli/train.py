@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.app import app
+from service.cli.app import Invocation, app
 from service.cli.extras import extra
+from service.cli.models import you
+
+if TYPE_CHECKING:
+    from models.training.command import Request
 
 
 @app.command(
@@ -16,6 +20,7 @@ from service.cli.extras import extra
     epilog="Example: groundswell train --config train.yml --set epochs=3 --set optimiser.learning_rate=5e-5",
 )
 def train(
+    context: typer.Context,
     config: Annotated[
         str, typer.Option(metavar="FILE", help="The configuration (YAML), or the name of a recipe that ships with us.")
     ],
@@ -62,6 +67,19 @@ def train(
             metavar="FILE", help="Write the labels that teachers contradict out of fold instead, as JSON lines."
         ),
     ] = None,
+    with_corrections: Annotated[
+        bool,
+        typer.Option(
+            "--with-corrections",
+            help="Learn what people corrected, too; then promote the model if it beats the one in force.",
+        ),
+    ] = False,
+    correction_weight: Annotated[
+        float, typer.Option(min=0.01, help="With corrections: how often each is read in an epoch.")
+    ] = 2.0,
+    from_champion: Annotated[
+        bool, typer.Option("--from-champion", help="With corrections: go on from the weights in force.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show what would be learnt.")] = False,
 ) -> None:
     """Fine-tune a classifier on your labels.
@@ -84,4 +102,29 @@ def train(
         audit=audit,
         dry_run=dry_run,
     )
-    execute(request, typer.echo)
+    if with_corrections:
+        _retrain(context.obj, request, weight=correction_weight, from_champion=from_champion)
+    else:
+        execute(request, typer.echo)
+
+
+def _retrain(invocation: Invocation, request: Request, *, weight: float, from_champion: bool) -> None:
+    if request.folds or request.search or request.audit or request.dry_run:
+        raise typer.BadParameter("--with-corrections goes with none of --folds, --search, --audit and --dry-run")
+    from models.load import find_folder
+    from service import wiring
+    from service.retraining import RetrainingPolicy, retrain
+    from service.stream_models import ModelLoader
+
+    settings = invocation.load().settings
+    database = wiring.postgres(settings, "train", pool_size=1)
+    done = retrain(
+        request,
+        champion=find_folder(wiring.model_choice(settings).location),
+        corrections=wiring.corrections(database),
+        registry=wiring.model_registry(settings, "train"),
+        loader=ModelLoader(settings),
+        policy=RetrainingPolicy(weight=weight, from_champion=from_champion, by=you()),
+        say=typer.echo,
+    )
+    typer.echo(f"{done.promotion.model} is in force, in place of {done.promotion.replaced or 'what ships'}")

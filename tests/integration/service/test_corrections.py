@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 from support.builders import at, make_batch, make_document, make_record, make_scored
 from support.postgres_databases import history_at, rows
 from support.servers import new_database
+from support.tiny_models import TREE, tiny_model
 from typer.testing import CliRunner
 
 from domain.errors import InvalidInput, PermanentError
@@ -98,3 +101,27 @@ def test_what_label_studio_exports_becomes_corrections_and_is_not_asked_again(gr
 
     groundswell("label-next", "--until", "2014-01-06T14:00:30", "--task", "topic", "--out", "tasks.json")
     assert [task["data"]["id"] for task in json.loads(Path("tasks.json").read_text())] == ["ships"]
+
+
+def test_what_was_corrected_is_learnt_and_the_better_model_is_in_force(groundswell: Command, tmp_path: Path) -> None:
+    tiny_model(tmp_path, "epochs=1", "optimiser.learning_rate=1e-6")
+    groundswell("models", "register", "model")
+    groundswell("models", "promote", "tiny")
+    groundswell("corrections", "add", "ships", "--label", "negative")
+    Path("train.yml").write_text(yaml.safe_dump({**TREE, "encoder": str(tmp_path / "encoder")}))
+    arguments = ("train", "--config", "train.yml", "--data-dir", "data", "--device", "cpu", "--with-corrections")
+    threads = torch.get_num_threads()
+    # Two threads on matrices this small mostly wait for each other.
+    torch.set_num_threads(1)
+
+    try:
+        said = groundswell(*arguments, "--out", "challenger")
+        with pytest.raises(InvalidInput, match="has learnt all that stands corrected"):
+            groundswell(*arguments, "--out", "again")
+    finally:
+        torch.set_num_threads(threads)
+
+    assert "1 of 1 corrections are of a task" in said
+    assert "is in force, in place of tiny@" in said.splitlines()[-1]
+    assert f"{tmp_path / 'challenger'}" in groundswell("models", "list")
+    assert "learnt corrections (sentiment)" in groundswell("models", "list").splitlines()[0]

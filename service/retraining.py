@@ -1,0 +1,165 @@
+"""Trains a challenger that also learns what people corrected, and puts it in force if it beats the champion."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from domain.correction import StandingCorrection
+from domain.errors import InvalidInput
+from domain.ports import Corrections, ModelRegistry
+from domain.registry import Promotion
+from models import figures
+from models.evaluation.evaluate import Policy, evaluate
+from models.evaluation.keep import keep_figures, keep_temperature, measured
+from models.evaluation.opened import Opened, check_same_labels, open_model
+from models.evaluation.questions import Questions, from_examples
+from models.evaluation.report import Report
+from models.folder import OPENVINO_FILES, Kind, ModelSettings, read_settings
+from models.training.command import Request, config_of, data_dir_of, execute, out_of
+from models.training.config import Config
+from models.training.examples import read_corpus
+from service import promotion
+from service.corrections import write_labelled
+from service.stream_models import ModelLoader
+
+SOURCE = "corrections"
+"""What the texts that people corrected are called among the training's sources."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainingPolicy:
+    """How corrections are learnt."""
+
+    weight: float = 2.0
+    """How often each corrected text is read in an epoch, on average; one of the configuration's files, once."""
+    from_champion: bool = False
+    """Go on from the champion's weights rather than from the configuration's encoder."""
+    by: str
+    """Who does it, for the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrained:
+    """A challenger that is in force now."""
+
+    promotion: Promotion
+    compared: tuple[figures.Compared, ...]
+    """With the champion before it, task by task, on the frozen evaluation set."""
+
+
+def retrain(
+    request: Request,
+    *,
+    champion: Path,
+    corrections: Corrections,
+    registry: ModelRegistry,
+    loader: ModelLoader,
+    policy: RetrainingPolicy,
+    say: Say,
+) -> Retrained:
+    """Train as `request` says, on the configuration's files and on what people corrected, and compare with the model in
+    force, whose folder is `champion`, on what the configuration holds out. Nothing that nearly repeats a text held out
+    is learnt, so that this set is the same for every challenger.
+
+    Raises InvalidInput: `no_corrections` when there are none to learn, or the champion has learnt them all;
+    `champion_stands` when the challenger is worse at a task, or better at none; and what training, opening a model and
+    promoting it raise.
+    """
+    config, out = config_of(request), out_of(request)
+    added = _write(corrections.standing(), config, out.with_name(f"{out.name}.{SOURCE}"), policy, say)
+    _check_new(added, read_settings(champion))
+    changes = [*request.changes, f"added={json.dumps(added)}"]
+    if policy.from_champion:
+        changes += [f"encoder={json.dumps(str(champion.resolve()))}", "revision=null"]
+    execute(replace(request, changes=changes), say)
+    _make_alike(out, champion)
+    compared = _compare(request, config, out=out, champion=champion, say=say)
+    for one in compared:
+        say(str(one))
+    if any(one.is_worse for one in compared) or not any(one.challenger > one.champion for one in compared):
+        raise InvalidInput("champion_stands", f"not promoted: the challenger in {out} does not beat the champion")
+    challenger = promotion.register(registry, str(out))
+    learnt = ", ".join(item["task"] for item in added)
+    done = promotion.promote(
+        registry, loader, str(challenger.ref), by=policy.by, reason=f"learnt corrections ({learnt})", force=False
+    )
+    return Retrained(promotion=done.promotion, compared=compared)
+
+
+def _write(
+    standing: Sequence[StandingCorrection], config: Config, folder: Path, policy: RetrainingPolicy, say: Say
+) -> list[dict[str, Any]]:
+    """A file for each task, and what the configuration says of it."""
+    added: list[dict[str, Any]] = []
+    used = 0
+    for task, head in config.tasks.items():
+        of_task = [
+            one
+            for one in standing
+            if one.correction.task == task and head.kind is Kind.SINGLE and one.correction.label in head.labels
+        ]
+        if of_task:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder.resolve() / f"{task}.jsonl"
+            write_labelled(path, of_task)
+            added.append({"source": SOURCE, "file": str(path), "task": task, "weight": policy.weight})
+            used += len(of_task)
+    say(f"{used} of {len(standing)} corrections are of a task and a label of the configuration")
+    if not added:
+        raise InvalidInput("no_corrections", "there is no correction to learn: groundswell corrections add")
+    return added
+
+
+def _check_new(added: Sequence[Mapping[str, Any]], champion: ModelSettings) -> None:
+    known = {(one["task"], one["digest"]) for one in champion.training.get("files", ()) if one["source"] == SOURCE}
+    if all((item["task"], _digest(Path(item["file"]))) in known for item in added):
+        raise InvalidInput("no_corrections", f"{champion.ref} has learnt all that stands corrected")
+
+
+def _digest(path: Path) -> str:
+    """As training notes it."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _make_alike(out: Path, champion: Path) -> None:
+    """Give the challenger the int8 file that the champion is served from: what is compared is what is served."""
+    if OPENVINO_FILES[0] in read_settings(champion).files:
+        from models.convert import calibration_sentences
+        from models.export import export
+
+        export(out, calibration_sentences())
+
+
+def _compare(request: Request, config: Config, *, out: Path, champion: Path, say: Say) -> tuple[figures.Compared, ...]:
+    """On the frozen evaluation set. What the challenger answered is kept in its folder, and its temperatures."""
+    held_out = read_corpus(config, data_dir_of(request)).held_out
+    ours, theirs = (open_model(str(folder), device=request.device) for folder in (out, champion))
+    found: list[figures.Compared] = []
+    for task, labels in ours.settings.tasks.items():
+        if task not in theirs.settings.tasks:
+            say(f"{task}: not compared, the champion has no such task")
+            continue
+        check_same_labels(ours, theirs, task)
+        questions = from_examples(held_out, task=task, kind=ours.kind(task), labels=labels)
+        challenger = _report(ours, questions)
+        found += figures.compare(_figures(challenger), _figures(_report(theirs, questions)))
+        keep_figures(out, challenger)
+        keep_temperature(out, challenger)
+    return tuple(found)
+
+
+def _report(model: Opened, questions: Questions) -> Report:
+    return evaluate(
+        model.classifier, questions, temperature=model.temperature(questions.task), policy=Policy(latency=False)
+    )
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    return {name: one.as_json() for name, one in measured(report).items()}
