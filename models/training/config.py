@@ -306,7 +306,7 @@ class Config:
     added: tuple[DataFile, ...] = ()
     """Files that came after the split was made, such as corrections, and leave it as it is: none of their texts is held
     out, and one that nearly repeats a text that is held out is left out. What they say of a text that `data` has too
-    counts in place of what that says."""
+    counts in place of what that says, and of what teachers say."""
     pooling: Pooling = Pooling.MEAN
     languages: tuple[str, ...] = ("en",)
     window_tokens: int = 128

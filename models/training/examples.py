@@ -244,13 +244,16 @@ def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]
 
 
 def _taught(config: Config, example: Example, soft_labels: SoftLabels) -> Example:
-    """With the teachers' labels. A label that teachers confirm or contradict counts for what they leave of it."""
+    """With the teachers' labels. A label that teachers confirm or contradict counts for what they leave of it; about
+    what was added since they are not asked: people corrected such as them."""
+    added = {item.source for item in config.added}
+    corrected = {(label.task, label.entity) for label in example.labels if label.source in added}
     teachers = []
     for task, policy in config.tasks.items():
         names = [label.entity for label in example.labels if label.task == task]
         for entity in dict.fromkeys(names) if policy.kind is Kind.ENTITY else (None,):
             soft = soft_labels.get(example.text, task, entity)
-            if soft is not None:
+            if soft is not None and (task, entity) not in corrected:
                 weight = config.distil.weight if policy.kind is Kind.ENTITY or names else 1.0
                 teachers.append(Label(task=task, source=UNLABELLED, target=tuple(soft), weight=weight, entity=entity))
     asked = {(label.task, label.entity) for label in teachers}

@@ -168,7 +168,8 @@ def _taught(
         return corpus
     said = soft_labels(config, corpus)
     if config.distil.clean is not None:
-        found = doubts(config, corpus, said)
+        added = {item.source for item in config.added}
+        found = [one for one in doubts(config, corpus, said) if one.source not in added]
         report(f"{len(found)} labels are doubtful: {config.distil.clean}")
         corpus = clean(config, corpus, said, found)
     taught = teach(config, corpus, said)

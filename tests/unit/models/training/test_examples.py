@@ -164,6 +164,19 @@ def test_what_was_added_counts_in_place_of_what_was_said_before(tmp_path: Path) 
     }
 
 
+def test_teachers_do_not_contradict_what_was_added(tmp_path: Path) -> None:
+    files = {
+        "moods.jsonl": moods(("a", "positive"), ("b", "negative")),
+        "themes.jsonl": THEMES,
+        "new.jsonl": moods(("c", "neutral")),
+    }
+    config, read = corpus(tmp_path, files, "added=[{source: corrections, file: new.jsonl, task: sentiment}]")
+    taught = {example.text: example for example in teach(config, read, Teachers()).training}
+    assert [label.weight for label in taught["a"].labels] == [0.5]
+    assert [(label.source, label.weight) for label in taught["c"].labels] == [("corrections", 1.0)]
+    assert (len(taught["a"].teachers), taught["c"].teachers) == (1, ())
+
+
 def test_nothing_that_was_added_can_be_held_out() -> None:
     with pytest.raises(InvalidInput, match="added: texts that are measured on belong in data"):
         config_from(TREE, ("added=[{source: c, file: new.jsonl, task: sentiment, held_out: true}]",))
