@@ -1,0 +1,62 @@
+"""Groundswell's classifier, as the classify stage runs it: the next texts are prepared while the model works."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.rivals.turn import Job, Loaded, main
+from domain.classification import Classification
+from domain.ports import Classifier
+from models.load import load_classifier
+
+TOGETHER = 256
+"""As the classify stage has it by default."""
+
+
+def int8(job: Job) -> Loaded:
+    """The int8 file."""
+    return _loaded(job.model, job)
+
+
+def fp32(job: Job) -> Loaded:
+    """The same backend on the file that `python -m models.export --fp32` writes."""
+    return _loaded(_full_precision(job), job)
+
+
+def prepare(job: Job) -> None:
+    """Export in full precision."""
+    from models.export import export
+
+    folder = _full_precision(job)
+    shutil.copytree(job.model, folder)
+    export(folder, [], int8=False)
+
+
+def _full_precision(job: Job) -> Path:
+    return job.prepared / "fp32"
+
+
+def _loaded(folder: Path, job: Job) -> Loaded:
+    classifier = load_classifier(folder, device="cpu", streams=job.threads, cache_size=0)
+    return Loaded(answer=lambda chunks: _overlapped(classifier, chunks), together=TOGETHER)
+
+
+def _overlapped(classifier: Classifier, chunks: Iterator[Sequence[str]]) -> Iterator[Sequence[list[float]]]:
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(classifier.prepare, next(chunks))
+        for chunk in chunks:
+            prepared = coming.result()
+            coming = thread.submit(classifier.prepare, chunk)
+            yield _rows(classifier.infer(prepared))
+        yield _rows(classifier.infer(coming.result()))
+
+
+def _rows(answers: Sequence[Classification]) -> list[list[float]]:
+    return [list(next(iter(answer.tasks.values())).values()) for answer in answers]
+
+
+if __name__ == "__main__":
+    main({"int8": int8, "fp32": fp32}, prepare=prepare)
