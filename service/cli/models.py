@@ -77,7 +77,7 @@ def promote(
     if not done.compared:
         typer.echo("not compared: it and the model in force share no frozen evaluation set")
     typer.echo(_told(done.promotion))
-    _warn_if_pinned(settings)
+    warn_if_pinned(settings)
 
 
 @models.command(epilog="Example: groundswell models rollback --reason 'calls every merger bad news'")
@@ -87,7 +87,7 @@ def rollback(context: typer.Context, reason: Reason = "", by: By = None) -> None
 
     settings, registry = _opened(context)
     typer.echo(_told(promotion.rollback(registry, by=by or you(), reason=reason)))
-    _warn_if_pinned(settings)
+    warn_if_pinned(settings)
 
 
 @models.command(epilog="Examples: groundswell models show; groundswell models show tone@3f2a")
@@ -178,7 +178,8 @@ def _figures(model: RegisteredModel) -> Iterator[str]:
         yield f"{name}: {one.task} accuracy {one.accuracy:.4f} on {one.rows:,} rows ({one.data})"
 
 
-def _warn_if_pinned(settings: Settings) -> None:
+def warn_if_pinned(settings: Settings) -> None:
+    """Say so where a promotion changes nothing."""
     if settings.model.ref is not None:
         typer.echo(
             f"note: model.ref pins {settings.model.ref} here; workers with that setting do not follow the registry",

@@ -9,7 +9,7 @@ import typer
 
 from service.cli.app import Invocation, app
 from service.cli.extras import extra
-from service.cli.models import you
+from service.cli.models import warn_if_pinned, you
 
 if TYPE_CHECKING:
     from models.training.command import Request
@@ -128,3 +128,4 @@ def _retrain(invocation: Invocation, request: Request, *, weight: float, from_ch
         say=typer.echo,
     )
     typer.echo(f"{done.promotion.model} is in force, in place of {done.promotion.replaced or 'what ships'}")
+    warn_if_pinned(settings)

@@ -109,3 +109,11 @@ def test_analysts_see_the_corrected_labels_beside_the_models_in_one_row_for_each
         ("b", "positive", None, "Fed"),
         ("c", "neutral", None, None),
     ]
+
+
+@pytest.mark.servers
+def test_queries_that_do_not_ask_for_corrections_do_not_read_them(database: str) -> None:
+    plan = "\n".join(line for (line,) in rows(database, "EXPLAIN SELECT id, label FROM sentiment"))
+    assert "correction" not in plan
+    asked = "\n".join(line for (line,) in rows(database, "EXPLAIN SELECT id, corrected_label FROM sentiment"))
+    assert "on correction" in asked
