@@ -17,8 +17,9 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 from typer.testing import CliRunner, Result
 
 from domain.errors import InvalidInput, PermanentError
-from models import explain as explaining
-from models.explain import MAX_ERROR, Explainer, Explanation
+from models import attribution
+from models.attribution import MAX_ERROR
+from models.explain import Explainer, Explanation
 from models.export import export
 from models.folder import read_settings
 from models.load import load_tokenizer
@@ -53,7 +54,7 @@ def total(explanation: Explanation) -> float:
     return sum(word.attribution for word in explanation.words)
 
 
-ODD = ("", "!", "fïrma  &amp; https://example.com/firmb [MASK] plungesx")
+ODD = ("", "!", "firma &amp;amp; firmb &amp;lt; plunges", "fïrma  &amp; https://example.com/firmb [MASK] plungesx")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,21 @@ def test_every_word_that_is_read_has_its_place_in_the_text(explainer: Explainer)
     for word in explanation.words:
         assert explanation.text[word.start : word.end] == word.word
     assert all(one.end <= two.start for one, two in itertools.pairwise(explanation.words))
+
+
+def test_a_text_is_normalised_once_as_where_it_is_served(explainer: Explainer) -> None:
+    explanation = explainer.explain("firma &amp;amp; soars")
+    assert explanation.text == "firma &amp; soars"
+    assert [word.word for word in explanation.words] == ["firma", "&", "amp", ";", "soars"]
+    assert dict(explanation.probabilities) == pytest.approx(dict(explanation.served), abs=1e-4)
+
+
+def test_windows_that_do_not_name_the_entity_add_nothing(explainer: Explainer) -> None:
+    explanation = explainer.explain(f"{LONG} {LONG} firmz plunges", entity="firmz")
+    adding = [word for word in explanation.words if word.attribution]
+    assert explanation.windows > 2
+    assert len(adding) <= 14
+    assert {word.word for word in adding} >= {"firmz", "plunges"}
 
 
 def test_a_window_counts_as_much_as_in_the_answer(explainer: Explainer) -> None:
@@ -156,9 +172,9 @@ def test_a_model_without_entities_says_so(tmp_path: Path) -> None:
 def test_steps_are_added_until_the_sum_holds_or_it_is_an_error(
     explainer: Explainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explaining, "STEPS", (1, 2, 64))
+    monkeypatch.setattr(attribution, "STEPS", (1, 2, 64))
     assert explainer.explain(LONG).steps == 64
-    monkeypatch.setattr(explaining, "STEPS", (1, 2))
+    monkeypatch.setattr(attribution, "STEPS", (1, 2))
     with pytest.raises(PermanentError, match="do not sum to the difference of the logits within 5%, even in 2 steps"):
         explainer.explain(LONG)
 
@@ -198,6 +214,7 @@ def test_the_command_says_what_to_install_when_a_library_is_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "models.explain")
+    monkeypatch.delitem(sys.modules, "models.attribution")
     monkeypatch.setitem(sys.modules, "captum", None)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     result = groundswell("explain", SHORT, "--model", folder)
