@@ -74,7 +74,7 @@ def _rival(name: str, title: str, environment: str, module: str, variant: str, p
 
 RIVALS = (
     _rival("ours", "ours, int8", OURS, "ours", "int8", "int8"),
-    _rival("ours-fp32", "ours, fp32", OURS, "ours", "fp32", "fp32"),
+    _rival("ours-fp32", "ours, fp32", OURS, "ours_fp32", "fp32", "fp32"),
     _rival("pipeline-1", "transformers pipeline, batch 1", "transformers", "in_torch", "pipeline-1", "fp32"),
     _rival(REFERENCE, "transformers pipeline, batch 32", "transformers", "in_torch", "pipeline-32", "fp32"),
     _rival("torch", "torch, batches of 32", "transformers", "in_torch", "batches", "fp32"),

@@ -52,7 +52,7 @@ def prepare(job: Job) -> None:
 
     shutil.copytree(job.checkpoint, job.prepared / "model")
     exported = ORTModelForSequenceClassification.from_pretrained(job.checkpoint, export=True)
-    exported.save_pretrained(job.prepared / "model" / "onnx")
+    exported.save_pretrained(job.prepared / "model")
 
 
 if __name__ == "__main__":

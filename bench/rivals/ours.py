@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,28 +17,11 @@ TOGETHER = 256
 
 def int8(job: Job) -> Loaded:
     """The int8 file."""
-    return _loaded(job.model, job)
+    return loaded(job.model, job)
 
 
-def fp32(job: Job) -> Loaded:
-    """The same backend on the file that `python -m models.export --fp32` writes."""
-    return _loaded(_full_precision(job), job)
-
-
-def prepare(job: Job) -> None:
-    """Export in full precision."""
-    from models.export import export
-
-    folder = _full_precision(job)
-    shutil.copytree(job.model, folder)
-    export(folder, [], int8=False)
-
-
-def _full_precision(job: Job) -> Path:
-    return job.prepared / "fp32"
-
-
-def _loaded(folder: Path, job: Job) -> Loaded:
+def loaded(folder: Path, job: Job) -> Loaded:
+    """Of a model folder."""
     classifier = load_classifier(folder, device="cpu", streams=job.threads, cache_size=0)
     return Loaded(answer=lambda chunks: _overlapped(classifier, chunks), together=TOGETHER)
 
@@ -59,4 +41,4 @@ def _rows(answers: Sequence[Classification]) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    main({"int8": int8, "fp32": fp32}, prepare=prepare)
+    main({"int8": int8})
