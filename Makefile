@@ -36,7 +36,7 @@ check: $(VENV)/.test
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest -q tests/unit
+	@$(PY) -m pytest -q -n 2 tests/unit
 
 fmt: $(VENV)/.test
 	@$(VENV)/bin/ruff check --fix .

@@ -17,6 +17,9 @@ from support.servers import (
     new_database,
 )
 
+# Tiny networks run faster on one thread; read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def postgres_dsn() -> Iterator[str]:

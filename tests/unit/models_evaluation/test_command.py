@@ -7,12 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.tiny_models import tiny_entities, tiny_model, write_rows
 from typer.testing import CliRunner, Result
 
@@ -32,15 +30,6 @@ split: By story.
 limits: ["It knows six words: no others."]
 retrain: groundswell train --config tiny
 """
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on matrices this small mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import torch
 from support.tiny_models import TREE, WORDS, tiny_config, tiny_data, tiny_encoder, write_rows
 
 from domain.errors import InvalidInput
@@ -124,15 +123,6 @@ def test_doubtful_labels_are_dropped_or_softened_and_no_others(config: Config, c
         assert cleaned.training[-1].labels[0].target == pytest.approx((0.45, 0.025, 0.525))
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
 def test_an_audit_finds_turned_labels_and_says_where_they_stand(tmp_path: Path) -> None:
     data = tiny_data(tmp_path / "data")
     file = data / "moods.jsonl"

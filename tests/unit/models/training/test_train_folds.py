@@ -24,15 +24,6 @@ from models.training.train_folds import train_folds
 CHANGES = ("epochs=5",)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    # Two threads on matrices this small mostly wait for each other.
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("folds")
