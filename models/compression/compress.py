@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import shutil
 from collections.abc import Callable, Mapping
@@ -85,7 +87,7 @@ def compress(
     if ADAPTER_FILES[0] in settings.files:
         raise PermanentError(f"{folder} has learnt prefixes, which only serve as they are: train it with full or lora")
     _check_out(out)
-    work = _Work(out.with_name(f"{out.name}.compress"))
+    work = _Work(out.with_name(f"{out.name}.compress"), _digest(settings, policy, config, data_dir))
     config = recovery(config, settings, policy, start=work.pruned.absolute(), teacher=folder.absolute())
     corpus = read_corpus(config, data_dir)
     questions = _questions(corpus, settings)
@@ -102,12 +104,15 @@ def compress(
             report=report,
             progress=progress,
         )
-    work.clear()
+    work.clear(recovered=resume is False)
     new = work.pruned
     _write(network, folder, settings, new)
     if policy.takes_out and policy.recover_epochs:
         new = work.recovered
-        train(config, out=new, data_dir=data_dir, resume=resume, device=device, report=report)
+        if new.exists():
+            report("what is left has recovered before")
+        else:
+            train(config, out=new, data_dir=data_dir, resume=resume, device=device, report=report)
     report("quantising" if policy.int8 else "converting")
     export(new, [example.text for example in _sample(corpus, CALIBRATION_TEXTS, policy.seed)], int8=policy.int8)
 
@@ -136,14 +141,16 @@ class _Work:
     """The folder in which a model is made."""
 
     folder: Path
+    run: str
+    """A kill leaves what the same run finds again, and no other."""
 
     @property
     def pruned(self) -> Path:
-        return self.folder / "pruned"
+        return self.folder / self.run / "pruned"
 
     @property
     def recovered(self) -> Path:
-        return self.folder / "recovered"
+        return self.folder / self.run / "recovered"
 
     @property
     def refused(self) -> Path:
@@ -153,17 +160,24 @@ class _Work:
     def old(self) -> Path:
         return self.folder / "old"
 
-    def clear(self) -> None:
-        """Remove what an earlier run left, but for the checkpoints of its recovery."""
-        for place in (self.pruned, self.recovered, self.refused, self.old):
+    def clear(self, *, recovered: bool) -> None:
+        """Remove what an earlier run left, but for its recovery."""
+        for place in (self.pruned, self.refused, self.old, *([self.recovered] if recovered else [])):
             shutil.rmtree(place, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove all but a refused model."""
-        for place in (self.pruned, self.recovered, self.old):
+        for place in (self.folder / self.run, self.old):
             shutil.rmtree(place, ignore_errors=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _digest(settings: ModelSettings, policy: Policy, config: Config, data_dir: Path) -> str:
+    """Of all that shapes what recovers."""
+    shaping = {key: value for key, value in asdict(policy).items() if key not in ("int8", "max_loss", "force")}
+    text = json.dumps([str(settings.ref), shaping, asdict(config), str(data_dir.absolute())], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _check_out(out: Path) -> None:

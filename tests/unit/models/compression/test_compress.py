@@ -138,26 +138,30 @@ def test_a_loss_of_the_limit_itself_is_within_it(model: Path, place: Path, tmp_p
     assert made_smaller(model, place, tmp_path / "three", **options, max_loss=loss - 1e-6).refused
 
 
-def test_recovery_that_was_stopped_goes_on(model: Path, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped_at", ["epoch 2", "converting"])
+def test_a_run_that_was_stopped_goes_on_where_it_was(model: Path, place: Path, tmp_path: Path, stopped_at: str) -> None:
     lines: list[str] = []
 
-    def stop_at_the_second_epoch(line: str) -> None:
-        lines.append(line)
-        if line.startswith("epoch 2"):
+    def stopping(line: str) -> None:
+        if line.startswith(stopped_at):
             raise KeyboardInterrupt
 
-    def run(report: Callable[[str], None]) -> None:
-        policy = Policy(drop_layers=1, recover_epochs=3, learning_rate=5e-3, int8=False, max_loss=1.0)
+    def run(report: Callable[[str], None], layers: int) -> None:
+        policy = Policy(layers=(layers,), recover_epochs=3, learning_rate=5e-3, int8=False, max_loss=1.0)
         config = of_training(read_settings(model))
         compress(model, out=tmp_path / "out", config=config, data_dir=place / "data", policy=policy, report=report)
 
     with pytest.raises(KeyboardInterrupt):
-        run(stop_at_the_second_epoch)
-    run(lines.append)
-    assert any(line.startswith("going on after step") for line in lines)
-    assert read_settings(tmp_path / "out").training["steps"] == 3 * -(
-        -read_settings(model).training["texts"]["training"] // 32
-    )
+        run(stopping, 0)
+    with pytest.raises(KeyboardInterrupt):
+        run(stopping, 1)  # another run, which finds nothing of the first one's
+    run(lines.append, 0)
+    going_on = "going on after step" if stopped_at == "epoch 2" else "what is left has recovered before"
+    assert any(line.startswith(going_on) for line in lines)
+    texts = read_settings(model).training["texts"]["training"]
+    assert read_settings(tmp_path / "out").training["steps"] == 3 * -(-texts // 32)
+    run(lines.append, 1)
+    assert not (tmp_path / "out.compress").exists()
 
 
 def test_the_command_shows_what_it_costs(model: Path, place: Path, tmp_path: Path) -> None:
