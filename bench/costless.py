@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from unittest.mock import patch
 
 from domain.classification import SENTIMENT, TOPIC, Classification, ModelRef
-from domain.ports import Prepared
-from service import wiring
+from domain.ports import Names, Prepared
 from service.processes import run_stage
 from service.settings import load
+from service.stream_models import ModelLoader
 
 _TOPICS = tuple(f"Topic {number}" for number in range(20))
 
@@ -32,7 +32,7 @@ class Costless:
     model = ModelRef(name="costless", version="1")
     languages = frozenset({"en"})
 
-    def prepare(self, texts: Sequence[str]) -> Sequence[str]:
+    def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> Sequence[str]:
         """Nothing to prepare."""
         return texts
 
@@ -41,7 +41,7 @@ class Costless:
         assert isinstance(prepared, list)
         return self.classify(prepared)
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
         """See domain.ports.Classifier."""
         sums = [zlib.crc32(text.encode()) for text in texts]
         return [
@@ -53,5 +53,5 @@ class Costless:
 
 
 if __name__ == "__main__":
-    with patch.object(wiring, "classifier", lambda settings: Costless()):
+    with patch.object(ModelLoader, "classifier", lambda loader, location: Costless()):
         sys.exit(run_stage(load(find_running=False).settings, "classify"))
