@@ -57,6 +57,15 @@ class FeedSender:
         written already is written twice then, and counts once."""
         if not self._collected:
             return
+        delivery = asyncio.create_task(self._deliver())
+        try:
+            await asyncio.shield(delivery)
+        except asyncio.CancelledError:
+            # Nobody can tell what of it is in Kafka already: sent again, it would be there twice.
+            await delivery
+            raise
+
+    async def _deliver(self) -> None:
         clock = asyncio.get_running_loop().time
         deadline: float | None = None
         while True:
