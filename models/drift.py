@@ -19,9 +19,6 @@ CONFIDENCE_EDGES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Where the bins of confidence part: closer together where calibrated models have most of their answers. The first bin
 is [0, 0.3), the last one [0.99, 1]."""
 
-PSI_STABLE, PSI_SHIFTED = 0.1, 0.25
-"""Below the first nothing much has changed, from the second on it has a lot (Siddiqi 2006)."""
-
 _SCALE = 10_000
 """Confidence is summed as whole ten-thousandths: sums come out the same in any order."""
 

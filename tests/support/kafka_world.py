@@ -21,7 +21,7 @@ from domain.log import Mark, ScoredRecord
 from domain.ports import Classifier, NoTelemetry, Telemetry
 from stream import wire
 from stream.classify import ClassifyPolicy, ClassifyTopics, build_classify
-from stream.incoming import Headers, Incoming, TopicPartition
+from stream.incoming import Headers, Incoming, TopicPartition, incoming
 from stream.intake import Intake, IntakePolicy
 from stream.kafka import KafkaConnection
 from stream.live_model import LiveModel, RunningModel
@@ -108,22 +108,10 @@ async def read_all(bootstrap: str, topic: str) -> dict[int, list[Incoming]]:
             found: dict[int, list[Incoming]] = {place.partition: [] for place in places}
             while any([await consumer.position(place) < end for place, end in ends.items()]):
                 for place, records in (await consumer.getmany(timeout_ms=200)).items():
-                    found[place.partition].extend(_incoming(record) for record in records)
+                    found[place.partition].extend(incoming(record) for record in records)
     finally:
         await consumer.stop()
     return found
-
-
-def _incoming(record: Any) -> Incoming:
-    return Incoming(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )
 
 
 async def eventually(holds: Callable[[], Awaitable[Any]], *, within: float = 20.0, every: float = 0.1) -> Any:

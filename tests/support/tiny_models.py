@@ -118,19 +118,13 @@ def tiny_model(folder: Path, *changes: str, tree: Mapping[str, Any] = TREE, **op
     if not encoder.exists():
         tiny_encoder(encoder)
         tiny_data(folder / "data")
-    threads = torch.get_num_threads()
-    # Two threads on matrices this small mostly wait for each other.
-    torch.set_num_threads(1)
-    try:
-        return train(
-            tiny_config(encoder, *changes, tree=tree),
-            out=folder / "model",
-            data_dir=folder / "data",
-            device="cpu",
-            **options,
-        )
-    finally:
-        torch.set_num_threads(threads)
+    return train(
+        tiny_config(encoder, *changes, tree=tree),
+        out=folder / "model",
+        data_dir=folder / "data",
+        device="cpu",
+        **options,
+    )
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,15 +29,6 @@ from service.cli import app
 SHORT = "firma plunges after fraud"
 LONG = "firma soars . inflation holds and crude beats firmb while payrolls meets firmc refinery fraud plunges revenue"
 TASKS = [("sentiment", None), ("topic", None), ("flags", None), ("entity_sentiment", "FIRMA")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on matrices this small mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ class Rule:
         return list(texts)
 
     def infer(self, prepared: list[str]) -> list[Classification]:  # type: ignore[override]
-        raise NotImplementedError
+        return self.classify(prepared)
 
     def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
         self.asked += texts

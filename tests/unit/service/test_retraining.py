@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from support.builders import make_document, make_scored
 from support.fake_corrections import FakeCorrections
@@ -29,15 +28,6 @@ WEAK = ("epochs=1", "optimiser.learning_rate=1e-6")
 TEXTS = {"a": "crude plunges firma", "b": "profit soars firmb", "c": "payrolls meets firmc"}
 LABELS = {"a": "negative", "b": "positive", "c": "neutral"}
 LOADER = ModelLoader(load(environment={}, overrides={"model.device": "cpu"}, find_running=False).settings)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Two threads on matrices this small mostly wait for each other.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

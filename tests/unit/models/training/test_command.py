@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from support.tiny_models import TREE, tiny_data, tiny_encoder, write_rows
 from typer.testing import CliRunner
@@ -23,17 +21,14 @@ from service.cli import app
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("command")
     tree = {**TREE, "epochs": 1, "encoder": str(tiny_encoder(place / "encoder"))}
     tree["search"] = {"space": {"batch_size": [16, 32]}}
     tiny_data(place, rows=80)
     write_rows(place / "tweets.jsonl", [{"text": f"firm{letter} holds crude {letter * 4}"} for letter in "abcdef"])
     (place / "train.yml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield place
-    torch.set_num_threads(threads)
+    return place
 
 
 def _lines(place: Path, **options: Any) -> list[str]:

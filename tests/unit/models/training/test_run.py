@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +129,8 @@ def test_a_run_that_is_killed_goes_on_with_the_same_command_to_the_same_weights(
     out = start / "model"
     command = [
         sys.executable,
-        "-c",
-        "import torch; torch.set_num_threads(1)\nfrom models.training.__main__ import main; main()",
+        "-m",
+        "models.training",
     ]
     command += ["--config", str(start / "train.yml"), "--data-dir", str(start / "data"), "--out", str(out)]
     command += ["--device", "cpu", *(word for change in changes for word in ("--set", change))]
@@ -369,11 +369,3 @@ def test_a_dry_run_says_what_would_be_learnt_and_writes_nothing(start: Path) -> 
     assert "names: 200 rows for entity_sentiment" in lines
     assert "steps an epoch, 4 epochs" in lines[-1]
     assert {path.name for path in start.iterdir()} == {"encoder", "data"}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
