@@ -10,12 +10,15 @@ A `preexec_fn` would do the same, but is not safe in a process that has threads.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
@@ -60,6 +63,12 @@ def _become(libc: ctypes.CDLL, uid: int, gid: int) -> None:
     The program and its data may lie under a home folder (0700); opening that to everybody would be worse than letting
     this one process read it. A container may lack the capability to read only; then the wider one is kept.
     """
+    try:
+        # Without it access(2), by which PostgreSQL looks for its own programs, leaves the capability out of account.
+        _prctl(libc, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise
     _prctl(libc, PR_SET_KEEPCAPS, 1)
     os.setgroups([])
     os.setresgid(gid, gid, gid)

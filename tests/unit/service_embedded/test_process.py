@@ -49,6 +49,23 @@ def test_root_becomes_an_ordinary_user_that_may_pass_through_private_folders_and
     assert lines[-1].split() == ["CapEff:", "0000000000000004"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_an_ordinary_user_may_run_it_also_hears_that_it_may_run(tmp_path: Path) -> None:
+    """PostgreSQL asks access(2) before it starts its own programs."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    program = private / "program"
+    program.write_text("")
+    program.chmod(0o755)
+    asks = f"import os; print(os.access({str(program)!r}, os.R_OK | os.X_OK))"
+    command = Command(
+        arguments=(sys.executable, "-I", "-S", "-c", asks), environment=PLAIN_ENVIRONMENT, account=(65534, 65534)
+    )
+    with open_log(tmp_path / "log") as output:
+        assert run(command, output) == 0
+    assert (tmp_path / "log").read_text() == "True\n"
+
+
 def test_a_program_whose_parent_is_gone_already_does_not_start() -> None:
     from service.embedded import launch
 
