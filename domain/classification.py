@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Self
 
 from domain.document import Document
 
@@ -37,6 +38,11 @@ class Sentiment:
         total = self.negative + self.neutral + self.positive
         if not math.isfinite(total) or abs(total - 1) > 1e-3 or min(self.negative, self.neutral, self.positive) < 0:
             raise ValueError(f"sentiment probabilities must be at least 0 and sum to 1, got {self!r}")
+
+    @classmethod
+    def of(cls, scores: Mapping[str, float]) -> Self:
+        """From probabilities by label; a label that isn't there has probability 0."""
+        return cls(**{label.value: scores.get(label.value, 0.0) for label in Label})
 
     @property
     def polarity(self) -> float:
@@ -84,12 +90,12 @@ class Classification:
     def sentiment(self) -> Sentiment:
         """The sentiment task; a label that the model doesn't know has probability 0. Raises KeyError when the model
         has no such task."""
-        return _sentiment(self.tasks[SENTIMENT])
+        return Sentiment.of(self.tasks[SENTIMENT])
 
     def sentiment_of(self, symbol: str) -> Sentiment:
         """What is said of `symbol` where the text names it, else the document's sentiment."""
         scores = self.entities.get(symbol)
-        return self.sentiment if scores is None else _sentiment(scores)
+        return self.sentiment if scores is None else Sentiment.of(scores)
 
     @cached_property
     def topic(self) -> str:
@@ -97,10 +103,6 @@ class Classification:
         topics = self.tasks[TOPIC]
         best = max(topics.values())
         return min(name for name, probability in topics.items() if probability == best)
-
-
-def _sentiment(scores: Mapping[str, float]) -> Sentiment:
-    return Sentiment(**{label.value: scores.get(label.value, 0.0) for label in Label})
 
 
 class Unscored(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.classification import ScoredDocument
+from domain.classification import ScoredDocument, Sentiment
 
 
 class SubjectKind(StrEnum):
@@ -36,7 +36,19 @@ class Subject:
 
 def subjects_of(scored: ScoredDocument) -> tuple[Subject, ...]:
     """The subjects that a document concerns: its topic, then each of its symbols; none when it has no score."""
-    if scored.classification is None:
+    return tuple(subject for subject, _ in sentiments_of(scored))
+
+
+def sentiments_of(scored: ScoredDocument) -> tuple[tuple[Subject, Sentiment], ...]:
+    """The subjects of `subjects_of`, each with what the document says of it: of its topic the document's sentiment, of
+    a symbol what is said of that one where the text names it."""
+    classification = scored.classification
+    if classification is None:
         return ()
-    topic = Subject(SubjectKind.TOPIC, scored.classification.topic)
-    return (topic, *(Subject(SubjectKind.ENTITY, symbol) for symbol in scored.document.symbols))
+    return (
+        (Subject(SubjectKind.TOPIC, classification.topic), classification.sentiment),
+        *(
+            (Subject(SubjectKind.ENTITY, symbol), classification.sentiment_of(symbol))
+            for symbol in scored.document.symbols
+        ),
+    )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from domain.errors import GroundswellError
 from service import wiring
+from service.entity_names import read_names
 from service.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -48,7 +49,13 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     where = f"{loaded.file} and the environment" if loaded.file else "the environment (there is no settings file)"
     yield Finding(subject="settings", verdict=Verdict.FIT, text=f"read from {where}, all valid")
     yield from _receivers(loaded.settings)
-    examinations: dict[str, Examination] = {"kafka": _kafka, "redis": _redis, "postgres": _postgres, "model": _model}
+    examinations: dict[str, Examination] = {
+        "kafka": _kafka,
+        "redis": _redis,
+        "postgres": _postgres,
+        "model": _model,
+        "names": _names,
+    }
     for subject, examination in examinations.items():
         try:
             yield from examination(loaded.settings)
@@ -218,6 +225,13 @@ def _model(settings: Settings) -> Iterator[Finding]:
         text=f"{classifier.model}, {choice.why}; languages {', '.join(sorted(classifier.languages))}; "
         f"it finds a cut forecast {answer.sentiment.label}",
     )
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    if settings.classify.names_file is not None:
+        names = read_names(settings.classify.names_file)
+        text = f"{sum(map(len, names.values()))} of {len(names)} symbols in {settings.classify.names_file}"
+        yield Finding(subject="names", verdict=Verdict.FIT, text=text)
 
 
 def _is_loopback(host: str) -> bool:

@@ -223,6 +223,12 @@ class Classify(Section):
     max_symbols: int = Field(
         default=50, ge=0, le=1000, description="Most symbols of a document; more is a dead letter."
     )
+    names_file: Path | None = Field(
+        default=None,
+        description="A CSV file with the columns symbol and name, a row for each name by which texts speak of a "
+        "symbol: what is said of that symbol then counts for it, where the model tells entities apart. A cashtag needs "
+        "no row.",
+    )
 
 
 class Record(Section):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from domain.classification import ModelRef
 from domain.errors import GroundswellError, TemporaryError
-from domain.ports import Classifier, ModelRegistry, ScoreObserver, Telemetry
+from domain.ports import Classifier, ModelRegistry, Names, ScoreObserver, Telemetry
 from domain.registry import RegisteredModel
 from service.settings import Settings
 
@@ -31,8 +31,10 @@ _ASK_AGAIN = 2.0
 class ModelLoader:
     """Loads models as the settings say, and remembers what each of them said on its evaluation sets."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, names: Names | None = None) -> None:
+        """`names`: those that the stream looks for in texts."""
         self._settings = settings
+        self._names = names or {}
         self._references: dict[ModelRef, Mapping[str, Distribution]] = {}
 
     def classifier(self, location: str | None) -> Classifier:
@@ -62,7 +64,7 @@ class ModelLoader:
 
         classifier = self.classifier(location)
         self._references[classifier.model] = _reference(location)
-        return RunningModel(classifier=classifier, config_hash=config_hash(classifier, self._settings))
+        return RunningModel(classifier=classifier, config_hash=config_hash(classifier, self._settings, self._names))
 
     def reference(self, model: ModelRef) -> Mapping[str, Distribution]:
         """What a model that was loaded said on its evaluation sets, by task; empty when nobody kept that."""
@@ -111,9 +113,12 @@ def observers(settings: Settings, loader: ModelLoader, telemetry: Telemetry) -> 
     return (monitor, Shadow(lambda: loader.challenger(ref), policy=policy, telemetry=telemetry))
 
 
-def config_hash(model: Classifier, settings: Settings) -> str:
-    """Names what, beside the text, shaped a score: hex BLAKE2b-64 of the model and how it was run."""
-    shaped_by = {"model": str(model.model), "device": settings.model.device}
+def config_hash(model: Classifier, settings: Settings, names: Names) -> str:
+    """Names what, beside the text, shaped a score: hex BLAKE2b-64 of the model, how it was run, and the names that it
+    was told of."""
+    shaped_by: dict[str, object] = {"model": str(model.model), "device": settings.model.device}
+    if names:
+        shaped_by["names"] = {symbol: list(given) for symbol, given in names.items()}
     return hashlib.blake2b(json.dumps(shaped_by, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

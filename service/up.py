@@ -14,6 +14,7 @@ from domain.errors import TemporaryError
 from service import log, wiring
 from service.discovery import announced
 from service.embedded import Addresses, EmbeddedServers
+from service.entity_names import read_names
 from service.http.listen import check_free
 from service.metrics import forget_process, render_shared
 from service.scratch import scratch_folder
@@ -38,8 +39,10 @@ _PATIENCE = 60.0
 def run_everything(loaded: Loaded, *, say: Say) -> None:
     """Servers, schema, topics, worker stages, watcher, API; until SIGTERM or SIGINT. What ends is started again.
 
-    Raises PermanentError, with nothing started, when the API's port is taken."""
+    Raises, with nothing started, PermanentError when the API's port is taken, and InvalidInput when the file of names
+    is not as it should be."""
     check_free(loaded.settings.http.host, loaded.settings.http.port, "http")
+    read_names(loaded.settings.classify.names_file)
     with (
         ready_servers(loaded, say=say) as (ready, servers),
         scratch_folder() as metrics,

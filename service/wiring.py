@@ -14,6 +14,7 @@ from domain.document import Kind
 from domain.errors import PermanentError
 from domain.ports import Classifier, Telemetry
 from service import stream_models
+from service.entity_names import read_names
 from service.metrics import PrometheusTelemetry
 from service.model_in_force import InForce, in_force
 from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
@@ -191,7 +192,8 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
 
     connection = kafka_connection(settings)
     kafka = settings.kafka
-    loader = stream_models.ModelLoader(settings)
+    names = read_names(settings.classify.names_file)
+    loader = stream_models.ModelLoader(settings, names=names)
     model, follower = stream_models.live_model(settings, _followed_registry(settings), loader, telemetry)
     intake = IntakePolicy(max_batch=settings.classify.batch_size, max_wait=settings.classify.batch_wait.total_seconds())
     return build_classify(
@@ -206,7 +208,10 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
         model=model,
         topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
         policy=ClassifyPolicy(
-            limits=message_limits(settings), idle_after=settings.classify.idle_after.total_seconds(), intake=intake
+            limits=message_limits(settings),
+            idle_after=settings.classify.idle_after.total_seconds(),
+            names=names,
+            intake=intake,
         ),
         telemetry=telemetry,
         follower=follower,

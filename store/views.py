@@ -206,8 +206,60 @@ SELECT a.alert_id,
     ),
 )
 
+_ENTITY_SENTIMENT = View(
+    name="entity_sentiment",
+    comment="One row for each document and symbol: what is said of the one by the other.",
+    query="""
+SELECT m.published_at,
+       entity.name AS entity,
+       CASE m.label WHEN -1 THEN 'negative' WHEN 0 THEN 'neutral' WHEN 1 THEN 'positive' END AS label,
+       m.polarity / 10000.0::double precision AS polarity,
+       coalesce(s.entities ? entity.name, false) AS named,
+       d.given_id AS id,
+       CASE d.kind WHEN 0 THEN 'news' WHEN 1 THEN 'comment' END AS kind,
+       source.name AS source,
+       author.name AS author,
+       topic.name AS topic,
+       x.title,
+       x.text,
+       x.url,
+       model.name AS model,
+       model.version AS model_version,
+       m.late,
+       m.recorded_at,
+       said.label AS corrected_label
+  FROM mention m
+  JOIN subject entity ON entity.subject_id = m.subject_id AND entity.kind = 'entity'
+  JOIN document d ON d.published_at = m.published_at AND d.document_id = m.document_id
+  JOIN score s ON s.published_at = m.published_at AND s.document_id = m.document_id
+  JOIN model ON model.model_id = s.model_id
+  LEFT JOIN document_text x ON x.published_at = m.published_at AND x.document_id = m.document_id
+  LEFT JOIN publisher source ON source.publisher_id = d.source_id
+  LEFT JOIN publisher author ON author.publisher_id = d.author_id
+  LEFT JOIN subject topic ON topic.subject_id = s.topic_subject_id
+  LEFT JOIN (SELECT DISTINCT ON (document_id, entity) document_id, entity, label FROM correction
+              WHERE task = 'entity_sentiment' AND entity IS NOT NULL
+              ORDER BY document_id, entity, correction_id DESC) said
+         ON said.document_id = m.document_id AND said.entity = entity.name
+""",
+    columns=MappingProxyType(
+        {
+            "published_at": _SENTIMENT.columns["published_at"],
+            "entity": "The symbol.",
+            "label": "negative, neutral or positive: what counts for this symbol.",
+            "polarity": _SENTIMENT.columns["polarity"],
+            "named": "Whether the text names the symbol and the label is of what it says of it; else of all of it.",
+            **{column: _SENTIMENT.columns[column] for column in ("id", "kind", "source", "author", "topic", "title")},
+            **{column: _SENTIMENT.columns[column] for column in ("text", "url", "model", "model_version", "late")},
+            "recorded_at": _SENTIMENT.columns["recorded_at"],
+            "corrected_label": _SENTIMENT.columns["corrected_label"],
+        }
+    ),
+)
+
 VIEWS = (
     _SENTIMENT,
+    _ENTITY_SENTIMENT,
     _rollup("topic_sentiment_minute", "topic", "minute", "r.minute"),
     _rollup("topic_sentiment_hourly", "topic", "hour", _HOUR),
     _rollup("entity_sentiment_minute", "entity", "minute", "r.minute"),

@@ -21,7 +21,7 @@ from domain.classification import Classification, Unscored
 from domain.document import Document, Kind
 from domain.errors import InvalidInput
 from domain.log import Partition
-from domain.ports import Prepared, ScoreObserver, Telemetry, TopicIds
+from domain.ports import Names, Prepared, ScoreObserver, Telemetry, TopicIds
 from stream import marks, messages
 from stream.compose import Composed, Composer, End, Item, places_of
 from stream.dead_letters import DeadLetterWriter
@@ -54,6 +54,8 @@ class ClassifyPolicy:
     """How often Kafka is asked whether quiet partitions were read to their end."""
     max_scored_bytes: int = 900_000
     """Of a message of the scored topic."""
+    names: Names = field(default_factory=dict)
+    """By which texts speak of the symbols, beside their cashtags."""
     intake: IntakePolicy = field(default_factory=IntakePolicy)
 
 
@@ -82,6 +84,8 @@ class _Reading:
     to_score: list[Item]
     texts: list[str]
     """Of what is to be scored."""
+    names: Sequence[Names]
+    """Whom to look for in each of them: its document's symbols."""
     prepared: Prepared | None
 
 
@@ -220,12 +224,13 @@ class ClassifyStage:
         model = self._live.get()
         scorer = Scorer(model.classifier)
         items = [Item(message, self._content(message)) for message in incoming]
-        to_score, texts = [], []
+        to_score, texts, names = [], [], []
         for item in items:
             if isinstance(item.content, Document):
                 if _speaks(item.content.lang, model.classifier.languages):
                     to_score.append(item)
                     texts.append(item.content.content)
+                    names.append({symbol: self._policy.names.get(symbol, ()) for symbol in item.content.symbols})
                 else:
                     item.outcome = Unscored.LANGUAGE
         return _Reading(
@@ -234,7 +239,8 @@ class ClassifyStage:
             items=items,
             to_score=to_score,
             texts=texts,
-            prepared=scorer.prepare(texts) if texts else None,
+            names=names,
+            prepared=scorer.prepare(texts, names) if texts else None,
         )
 
     def _content(self, message: Incoming) -> Document | End | InvalidInput:
@@ -252,7 +258,7 @@ class ClassifyStage:
             return error
 
     def _score(self, reading: _Reading) -> None:
-        answers = reading.scorer.score(reading.texts, reading.prepared)
+        answers = reading.scorer.score(reading.texts, reading.names, reading.prepared)
         scored = []
         for item, answer in zip(reading.to_score, answers, strict=True):
             item.outcome = answer

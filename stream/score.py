@@ -8,7 +8,7 @@ from typing import Final
 
 from domain.classification import Classification
 from domain.errors import InvalidInput, PermanentError
-from domain.ports import Classifier, Prepared
+from domain.ports import Classifier, Names, Prepared
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +23,18 @@ class Scorer:
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
 
-    def prepare(self, texts: Sequence[str]) -> Prepared | None:
-        """What can be done before the model is free; None when it failed, so that `score` finds out on what."""
+    def prepare(self, texts: Sequence[str], names: Sequence[Names]) -> Prepared | None:
+        """What can be done before the model is free; None when it failed, so that `score` finds out on what. `names`
+        says for each text whom to look for."""
         try:
-            return self._classifier.prepare(texts)
+            return self._classifier.prepare(texts, names)
         except Exception:
             log.warning("preparing %d texts failed: trying them in parts", len(texts), exc_info=True)
             return None
 
-    def score(self, texts: Sequence[str], prepared: Prepared | None) -> list[Classification | InvalidInput]:
+    def score(
+        self, texts: Sequence[str], names: Sequence[Names], prepared: Prepared | None
+    ) -> list[Classification | InvalidInput]:
         """One answer per text, in order. Raises PermanentError when the model fails on a harmless text too."""
         if prepared is not None:
             try:
@@ -41,19 +44,20 @@ class Scorer:
                     return [self._refused(texts[0], error)]
                 log.warning("the model failed on a batch of %d: halving it", len(texts), exc_info=True)
         if len(texts) <= 1:
-            return [self._alone(text) for text in texts]
+            return [self._alone(*one) for one in zip(texts, names, strict=True)]
         half = len(texts) // 2
-        return [answer for part in (texts[:half], texts[half:]) for answer in self.score(part, self._quietly(part))]
+        parts = (texts[:half], names[:half]), (texts[half:], names[half:])
+        return [answer for part in parts for answer in self.score(*part, self._quietly(*part))]
 
-    def _quietly(self, texts: Sequence[str]) -> Prepared | None:
+    def _quietly(self, texts: Sequence[str], names: Sequence[Names]) -> Prepared | None:
         try:
-            return self._classifier.prepare(texts)
+            return self._classifier.prepare(texts, names)
         except Exception:
             return None
 
-    def _alone(self, text: str) -> Classification | InvalidInput:
+    def _alone(self, text: str, names: Names) -> Classification | InvalidInput:
         try:
-            return self._checked([text], self._classifier.classify([text]))[0]
+            return self._checked([text], self._classifier.classify([text], [names]))[0]
         except Exception as error:
             return self._refused(text, error)
 
@@ -76,5 +80,5 @@ class Scorer:
             raise ValueError(f"the model gave {len(answers)} answers for {len(texts)} texts")
         for answer in answers:
             # Views that the record stage will take: whatever can't be viewed must not get that far.
-            _ = answer.sentiment, answer.topic
+            _ = answer.sentiment, answer.topic, [answer.sentiment_of(symbol) for symbol in answer.entities]
         return answers

@@ -75,6 +75,9 @@ class DocumentView(View):
     subjects: tuple[str, ...] = Field(examples=[["topic:Energy | Oil", "entity:XOM"]])
     topic: str | None
     sentiment: SentimentView | None
+    entities: dict[str, SentimentView] = Field(
+        description="What is said of those of the symbols that the text names; of others its sentiment counts."
+    )
     unscored: Unscored | None = Field(description="Why there is no score; null when there is one.")
     model: ModelView | None
     input_hash: str | None
@@ -103,6 +106,11 @@ class DocumentView(View):
             subjects=tuple(str(subject) for subject in subjects_of(scored)),
             topic=classification.topic if classification else None,
             sentiment=SentimentView.of(classification.sentiment) if classification else None,
+            entities=(
+                {symbol: SentimentView.of(classification.sentiment_of(symbol)) for symbol in classification.entities}
+                if classification
+                else {}
+            ),
             unscored=scored.unscored,
             model=ModelView.of(classification.model) if classification else None,
             input_hash=classification.input_hash if classification else None,

@@ -38,9 +38,9 @@ UPDATE staged SET late = true
 _LEDGER = """
 WITH written AS (
 INSERT INTO ledger (message_offset, published_at, partition_id, publisher_id, polarity, label, late, document_id,
-                    subjects)
+                    subjects, polarities, labels)
 SELECT message_offset, published_at, partition_id, nullif(publisher_id, 0), CASE WHEN model_id <> 0 THEN polarity END,
-       CASE WHEN model_id <> 0 THEN label END, late, document_id, subjects
+       CASE WHEN model_id <> 0 THEN label END, late, document_id, subjects, polarities::smallint[], labels::smallint[]
   FROM staged ORDER BY document_id, partition_id, message_offset
     ON CONFLICT DO NOTHING
 RETURNING partition_id, late)
@@ -67,22 +67,25 @@ SELECT published_at, document_id, title, url, text FROM staged
 """,
     """
 INSERT INTO score (published_at, negative, neutral, positive, model_id, topic_subject_id, polarity, label, document_id,
-                   probabilities, input_hash, config_hash)
+                   probabilities, input_hash, config_hash, entities)
 SELECT published_at, negative, neutral, positive, model_id, topic_subject_id, polarity, label, document_id,
-       probabilities, input_hash, config_hash
+       probabilities, input_hash, config_hash, entities::jsonb
   FROM staged WHERE model_id <> 0
 """,
     """
 INSERT INTO mention (published_at, subject_id, publisher_id, polarity, label, late, document_id)
-SELECT published_at, subject_id, nullif(publisher_id, 0), polarity, label, late, document_id
-  FROM staged, unnest(subjects) subject_id
+SELECT published_at, subject_id, nullif(publisher_id, 0), coalesce(said.polarity, staged.polarity),
+       coalesce(said.label, staged.label), late, document_id
+  FROM staged, unnest(subjects, polarities, labels) AS said (subject_id, polarity, label)
 """,
     """
 INSERT INTO rollup_minute (minute, polarity_sum, polarity_squares, subject_id, count, negative, neutral, positive, late)
 SELECT date_bin('1 minute', published_at, '1970-01-01 00:00:00+00') AS minute, sum(polarity),
        sum(polarity::bigint * polarity), subject_id, count(*), count(*) FILTER (WHERE label = -1),
        count(*) FILTER (WHERE label = 0), count(*) FILTER (WHERE label = 1), late
-  FROM staged, unnest(subjects) subject_id
+  FROM (SELECT published_at, subject_id, coalesce(said.polarity, staged.polarity) AS polarity,
+               coalesce(said.label, staged.label) AS label, late
+          FROM staged, unnest(subjects, polarities, labels) AS said (subject_id, polarity, label)) mentions
  GROUP BY subject_id, minute, late ORDER BY subject_id, minute, late
     ON CONFLICT (subject_id, minute, late) DO UPDATE
    SET polarity_sum = rollup_minute.polarity_sum + excluded.polarity_sum,

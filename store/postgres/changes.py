@@ -22,8 +22,11 @@ SELECT subject_id, (extract(epoch FROM date_bin('1 minute', published_at, '1970-
        count(*), count(*) FILTER (WHERE label = -1), count(*) FILTER (WHERE label = 0),
        count(*) FILTER (WHERE label = 1), sum(polarity)::bigint, sum(polarity::bigint * polarity)::bigint,
        array_agg(DISTINCT coalesce(publisher_id, 0)) FILTER (WHERE label = -1)
-  FROM ledger, unnest(subjects) subject_id
- WHERE partition_id = asked.partition_id AND message_offset >= start AND message_offset < finish AND NOT late
+  FROM (SELECT subject_id, published_at, publisher_id, coalesce(said.polarity, ledger.polarity) AS polarity,
+               coalesce(said.label, ledger.label) AS label
+          FROM ledger, unnest(subjects, polarities, labels) AS said (subject_id, polarity, label)
+         WHERE partition_id = asked.partition_id AND message_offset >= start AND message_offset < finish AND NOT late
+       ) mentions
  GROUP BY 1, 2) sums
 """
 

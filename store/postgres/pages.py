@@ -42,6 +42,7 @@ def read(connection: sa.Connection, query: DocumentQuery) -> DocumentPage:
             score.c.probabilities,
             score.c.input_hash,
             score.c.config_hash,
+            score.c.entities,
             model.c.name.label("model"),
             model.c.version,
             model.c.labels,
@@ -138,7 +139,12 @@ def _classification(row: Any) -> Classification:
     }
     for task, labels in json.loads(row.labels):
         tasks[task] = {label: next(probabilities) for label in labels}
-    return Classification(tasks=tasks, model=ModelRef(name=row.model, version=row.version), input_hash=row.input_hash)
+    return Classification(
+        tasks=tasks,
+        model=ModelRef(name=row.model, version=row.version),
+        input_hash=row.input_hash,
+        entities=row.entities or {},
+    )
 
 
 def _cursor(at: datetime, key: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -94,6 +95,7 @@ class PostgresReader:
                 score.c.negative,
                 score.c.neutral,
                 score.c.positive,
+                score.c.entities,
                 model.c.name.label("model"),
                 model.c.version,
             )
@@ -117,7 +119,7 @@ class PostgresReader:
                     title=row.title,
                     text=row.text,
                     url=row.url,
-                    sentiment=Sentiment(negative=row.negative, neutral=row.neutral, positive=row.positive),
+                    sentiment=_said(row, subject),
                     model=ModelRef(name=row.model, version=row.version),
                 )
                 for row in connection.execute(query)
@@ -168,6 +170,13 @@ class PostgresReader:
                 )
                 for row in connection.execute(query)
             ]
+
+
+def _said(row: Any, subject: Subject) -> Sentiment:
+    """What a document says of a subject."""
+    if subject.kind is SubjectKind.ENTITY and row.entities and subject.name in row.entities:
+        return Sentiment.of(row.entities[subject.name])
+    return Sentiment(negative=row.negative, neutral=row.neutral, positive=row.positive)
 
 
 def _negative(subject: Subject, start: datetime, end: datetime) -> tuple[sa.ColumnElement[bool], ...]:

@@ -16,11 +16,11 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from domain.classification import SENTIMENT, Classification, ScoredDocument
+from domain.classification import SENTIMENT, Classification, ScoredDocument, Sentiment
 from domain.log import ScoredRecord
 from domain.ports import Refused
-from domain.subject import Subject, subjects_of
-from store.postgres.copying import HEADER, TRAILER, FixedFields, floats, integers, text, texts, timestamp
+from domain.subject import Subject, sentiments_of
+from store.postgres.copying import HEADER, NULL, TRAILER, FixedFields, floats, integers, text, texts, timestamp
 from store.postgres.names import ModelLabels
 from store.postgres.partitions import Month, month_of
 from store.tables import KINDS, LABELS, NAME_LIMIT, UNSCORED
@@ -68,6 +68,8 @@ _FIXED: Final = (
 )
 _VARIABLE: Final = (
     ("subjects", "integer[]"),
+    ("polarities", "integer[]"),
+    ("labels", "integer[]"),
     ("symbols", "text[]"),
     ("probabilities", "real[]"),
     ("given_id", "text"),
@@ -77,6 +79,7 @@ _VARIABLE: Final = (
     ("text", "text"),
     ("input_hash", "text"),
     ("config_hash", "text"),
+    ("entities", "text"),
 )
 _COLUMNS: Final = [(name, type_) for name, type_, _ in _FIXED] + list(_VARIABLE)
 
@@ -152,7 +155,7 @@ class _Fit:
 
     message: Message
     scored: ScoredDocument
-    subjects: tuple[Subject, ...]
+    said: tuple[tuple[Subject, Sentiment], ...]
     model: ModelLabels | None
 
 
@@ -172,8 +175,8 @@ class _Wanted:
         document, session = scored.document, self._session
         if not _FIRST <= document.published_at < _LAST:
             return Refusal.TIME
-        subjects = subjects_of(scored)
-        new_subjects = [subject for subject in subjects if subject not in session.subjects]
+        said = sentiments_of(scored)
+        new_subjects = [subject for subject, _ in said if subject not in session.subjects]
         new_publishers = [
             name for name in (document.source, document.author) if name is not None and name not in session.publishers
         ]
@@ -186,7 +189,7 @@ class _Wanted:
         self._publishers.update(new_publishers)
         self._subjects.update(new_subjects)
         self._months.add(month_of(document.published_at))
-        return _Fit(message, scored, subjects, model)
+        return _Fit(message, scored, said, model)
 
     def resolve(self) -> None:
         session = self._session
@@ -199,7 +202,9 @@ class _Wanted:
 def _row(session: Session, one: _Fit) -> bytes:
     (partition_id, offset), scored, publishers = one.message, one.scored, session.publishers
     document, classification = scored.document, scored.classification
-    subjects = [session.subjects[subject] for subject in one.subjects]
+    subjects = [session.subjects[subject] for subject, _ in one.said]
+    polarities = labels = NULL
+    entities = None
     negative = neutral = positive = 0.0
     model = topic = polarity = label = 0
     probabilities: list[float] = []
@@ -209,8 +214,12 @@ def _row(session: Session, one: _Fit) -> bytes:
         model, topic = session.models[one.model], subjects[0]
         polarity, label = sentiment.scaled_polarity, LABELS[sentiment.label]
         probabilities = [
-            p for task, labels in classification.tasks.items() if task != SENTIMENT for p in labels.values()
+            p for task, scores in classification.tasks.items() if task != SENTIMENT for p in scores.values()
         ]
+        if classification.entities:
+            polarities = integers([sentiment.scaled_polarity for _, sentiment in one.said])
+            labels = integers([LABELS[sentiment.label] for _, sentiment in one.said])
+            entities = json.dumps(classification.entities, ensure_ascii=False)
     return b"".join(
         (
             _fixed.pack(
@@ -233,6 +242,8 @@ def _row(session: Session, one: _Fit) -> bytes:
                 document.key,
             ),
             integers(subjects),
+            polarities,
+            labels,
             texts(document.symbols),
             floats(probabilities),
             text(document.id),
@@ -242,6 +253,7 @@ def _row(session: Session, one: _Fit) -> bytes:
             text(document.text),
             text("" if classification is None else classification.input_hash),
             text(scored.config_hash),
+            text(entities),
         )
     )
 

@@ -70,6 +70,29 @@ def test_a_document_adds_to_its_topic_and_to_each_of_its_symbols(history: Histor
     }
 
 
+def test_a_symbol_that_the_text_names_counts_what_is_said_of_it(history: FakeHistory | PostgresHistory) -> None:
+    """Good for the document and ACME, bad for EXMP, and of XYZ nothing in particular."""
+    record = make_record(
+        "a",
+        symbols=["ACME", "EXMP", "XYZ"],
+        positive=0.9,
+        entities={"ACME": {"positive": 1.0}, "EXMP": {"negative": 0.9}},
+    )
+    append(history, make_batch([record, make_record("b", symbols=["EXMP"])]))
+    changes = changes_of(history, P, 0)
+    good = Counts(count=1, positive=1, polarity_sum=8_500, polarity_squares=72_250_000)
+    assert changes.counts == {
+        (EARNINGS, M): good + ONE_NEUTRAL,
+        (ACME, M): Counts(count=1, positive=1, polarity_sum=10_000, polarity_squares=100_000_000),
+        (entity("EXMP"), M): ONE_BAD + ONE_NEUTRAL,
+        (entity("XYZ"), M): good,
+    }
+    assert changes.negative_publishers == {(entity("EXMP"), M): {"Example Wire"}}
+    with history.window_source() as source:
+        rebuilt = {(one.subject, one.minute): one.counts for one in source.increments(M)}
+    assert rebuilt == changes.counts
+
+
 def test_publishers_are_noted_of_negative_documents_alone(history: History) -> None:
     said = make_document("c", kind=Kind.COMMENT, author="ann", source="Forum")
     unknown = make_document("d", source=None)

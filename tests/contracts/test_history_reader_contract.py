@@ -221,6 +221,23 @@ def test_evidence_carries_the_words_the_publisher_and_the_score(world: World) ->
     assert (evidence.sentiment, evidence.model) == (scored.classification.sentiment, scored.classification.model)
 
 
+def test_of_a_symbol_that_the_text_names_evidence_and_label_are_what_is_said_of_it(world: World) -> None:
+    scored = make_scored(FULL, positive=0.9, entities={"ACME": {"negative": 0.75}})
+    world.add(scored)
+
+    (evidence,) = world.reader.most_negative(entity("ACME"), at(0), at(10), 5)
+    assert scored.classification is not None
+    assert evidence.sentiment == scored.classification.sentiment_of("ACME")
+    assert evidence.sentiment.negative == 0.75
+    assert world.reader.most_negative(entity("ZZZ"), at(0), at(10), 5) == []
+    (stored,) = world.reader.documents(DocumentQuery()).documents
+    assert stored.scored.classification is not None
+    assert stored.scored.classification.entities == scored.classification.entities
+    assert ids(world, subject=entity("ACME"), label=Label.NEGATIVE) == [FULL.id]
+    assert ids(world, subject=entity("ZZZ"), label=Label.NEGATIVE) == []
+    assert ids(world, label=Label.NEGATIVE) == []
+
+
 def test_publishers_of_negative_documents_come_busiest_first_then_by_name(world: World) -> None:
     sources = ["b", "b", "a", "a", None, "Z", "c", "c", "c"]
     world.add(

@@ -15,13 +15,18 @@ from service.settings import Settings
 
 MENTIONS = """
     SELECT s.kind || ':' || s.name, floor(extract(epoch FROM d.published_at) / 60)::bigint, d.late,
-           count(*), count(*) FILTER (WHERE c.label = -1), count(*) FILTER (WHERE c.label = 0),
-           count(*) FILTER (WHERE c.label = 1), sum(c.polarity), sum(c.polarity::bigint * c.polarity)
+           count(*), count(*) FILTER (WHERE s.label = -1), count(*) FILTER (WHERE s.label = 0),
+           count(*) FILTER (WHERE s.label = 1), sum(s.polarity), sum(s.polarity::bigint * s.polarity)
     FROM document d
     JOIN score c ON c.document_id = d.document_id AND c.published_at = d.published_at
     CROSS JOIN LATERAL (
-        SELECT 'topic' AS kind, name FROM subject WHERE subject_id = c.topic_subject_id
-        UNION ALL SELECT 'entity', unnest(d.symbols)
+        SELECT 'topic' AS kind, name, c.label, c.polarity FROM subject WHERE subject_id = c.topic_subject_id
+        UNION ALL
+        SELECT 'entity', symbol, CASE WHEN said IS NULL THEN c.label WHEN negative = most THEN -1 WHEN neutral = most
+               THEN 0 ELSE 1 END, CASE WHEN said IS NULL THEN c.polarity ELSE round((positive - negative) * 10000) END
+        FROM unnest(d.symbols) symbol, LATERAL (SELECT c.entities -> symbol AS said) asked, LATERAL (
+            SELECT (said ->> 'negative')::float8, (said ->> 'neutral')::float8, (said ->> 'positive')::float8
+        ) AS p (negative, neutral, positive), LATERAL (SELECT greatest(negative, neutral, positive) AS most) top
     ) s
     GROUP BY 1, 2, 3
 """

@@ -6,7 +6,7 @@ The scores say what was asked for: `make_document(...)` is the document, `make_s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -103,20 +103,31 @@ def make_classification(
     topic_probability: float = 0.9,
     model: ModelRef = MODEL,
     input_hash: str = "00112233445566778899aabbccddeeff",
+    entities: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Classification:
-    """Neutral unless told; what is left of 1 is shared by the sentiments that were not given."""
+    """Neutral unless told; what is left of 1 is shared by the sentiments that were not given. `entities`: likewise for
+    symbols that the text names, such as `{"ACME": {"negative": 0.9}}`."""
+    other = "Politics" if topic != "Politics" else "Earnings"
+    return Classification(
+        tasks={
+            "sentiment": _shared(negative, neutral, positive),
+            "topic": {topic: topic_probability, other: 1 - topic_probability},
+        },
+        model=model,
+        input_hash=input_hash,
+        entities={symbol: _shared(**scores) for symbol, scores in (entities or {}).items()},
+    )
+
+
+def _shared(
+    negative: float | None = None, neutral: float | None = None, positive: float | None = None
+) -> dict[str, float]:
     given = {"negative": negative, "neutral": neutral, "positive": positive}
     if all(value is None for value in given.values()):
         given["neutral"] = 0.8
     missing = [name for name, value in given.items() if value is None]
     rest = 1 - sum(value for value in given.values() if value is not None)
-    sentiment = {name: rest / len(missing) if value is None else value for name, value in given.items()}
-    other = "Politics" if topic != "Politics" else "Earnings"
-    return Classification(
-        tasks={"sentiment": sentiment, "topic": {topic: topic_probability, other: 1 - topic_probability}},
-        model=model,
-        input_hash=input_hash,
-    )
+    return {name: rest / len(missing) if value is None else value for name, value in given.items()}
 
 
 def make_scored(
@@ -132,6 +143,7 @@ def make_scored(
     published_at: datetime | None = None,
     source: str | None = "Example Wire",
     symbols: Iterable[str] = (),
+    entities: Mapping[str, Mapping[str, float]] | None = None,
 ) -> ScoredDocument:
     """A scored document; `document` may be an id, then `published_at`, `source` and `symbols` shape it."""
     if isinstance(document, str):
@@ -139,7 +151,7 @@ def make_scored(
     classification = None
     if unscored is None:
         classification = make_classification(
-            negative=negative, neutral=neutral, positive=positive, topic=topic, model=model
+            negative=negative, neutral=neutral, positive=positive, topic=topic, model=model, entities=entities
         )
     return ScoredDocument(document=document, classification=classification, unscored=unscored, config_hash=config_hash)
 

@@ -13,7 +13,8 @@ POISON = "#poison"
 """A batch with a text that contains this makes `infer` raise, as a document does that the model fails on."""
 
 MARKS = {"#negative": (0.90, 0.07, 0.03), "#neutral": (0.05, 0.90, 0.05), "#positive": (0.03, 0.07, 0.90)}
-"""A text that contains one of these gets these probabilities (negative, neutral, positive); the first one wins."""
+"""A text that contains one of these gets these probabilities (negative, neutral, positive); the first one wins. A name
+with one of these words behind it (`Acme:negative`) says that of its symbol."""
 
 TOPICS = (
     "Analyst Update",
@@ -44,6 +45,7 @@ class HashedTexts:
     """What `HashClassifier.prepare` makes of texts."""
 
     texts: tuple[str, ...]
+    names: tuple[Names, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -69,16 +71,16 @@ class HashClassifier:
         return self._languages
 
     def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> HashedTexts:
-        return HashedTexts(tuple(texts))
+        return HashedTexts(tuple(texts), tuple(names or [{}] * len(texts)))
 
     def infer(self, prepared: Prepared) -> list[Classification]:
         assert isinstance(prepared, HashedTexts)
-        return [self._score(text) for text in prepared.texts]
+        return [self._score(*one) for one in zip(prepared.texts, prepared.names, strict=True)]
 
     def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
         return self.infer(self.prepare(texts, names))
 
-    def _score(self, text: str) -> Classification:
+    def _score(self, text: str, names: Names) -> Classification:
         if POISON in text:
             raise RuntimeError("the model failed on a poisonous text")
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -87,7 +89,13 @@ class HashClassifier:
             marked = next((scores for mark, scores in MARKS.items() if mark in text), None)
             sentiment = _sentiment_of(*marked) if marked else sentiment
         tasks = {SENTIMENT: sentiment, TOPIC: self._topics[digest[1] % len(TOPICS)]}
-        return Classification(tasks=tasks, model=self._model, input_hash=digest.hex())
+        entities = {
+            symbol: _sentiment_of(*scores)
+            for symbol, given in names.items()
+            for mark, scores in MARKS.items()
+            if any(f"{name}:{mark.removeprefix('#')}" in text for name in given)
+        }
+        return Classification(tasks=tasks, model=self._model, input_hash=digest.hex(), entities=entities)
 
 
 def _sentiment(level: int) -> Mapping[str, float]:

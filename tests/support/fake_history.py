@@ -21,7 +21,7 @@ from domain.classification import Label
 from domain.errors import Conflict
 from domain.log import Mark, MarkStatus, Partition, RecordBatch, ScoredRecord
 from domain.ports import Appended, Refused
-from domain.subject import subjects_of
+from domain.subject import sentiments_of
 from domain.timeline import minute_of
 from domain.watermark import MarkState
 from domain.window import UNKNOWN_PUBLISHER, Changes, Counts
@@ -194,16 +194,15 @@ def _summed(rows: Iterable[_Row]) -> tuple[dict[Key, Counts], dict[Key, set[str]
         scored = row.record.scored
         if row.late or scored.classification is None:
             continue
-        sentiment = scored.classification.sentiment
-        one = Counts(
-            count=1,
-            negative=int(sentiment.label is Label.NEGATIVE),
-            neutral=int(sentiment.label is Label.NEUTRAL),
-            positive=int(sentiment.label is Label.POSITIVE),
-            polarity_sum=sentiment.scaled_polarity,
-            polarity_squares=sentiment.scaled_polarity**2,
-        )
-        for subject in subjects_of(scored):
+        for subject, sentiment in sentiments_of(scored):
+            one = Counts(
+                count=1,
+                negative=int(sentiment.label is Label.NEGATIVE),
+                neutral=int(sentiment.label is Label.NEUTRAL),
+                positive=int(sentiment.label is Label.POSITIVE),
+                polarity_sum=sentiment.scaled_polarity,
+                polarity_squares=sentiment.scaled_polarity**2,
+            )
             key = subject, minute_of(scored.document.published_at)
             counts[key] = counts.get(key, Counts()) + one
             if sentiment.label is Label.NEGATIVE:

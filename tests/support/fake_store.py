@@ -28,10 +28,10 @@ from domain.alert import (
     Outcome,
     PublisherCount,
 )
-from domain.classification import Label, ScoredDocument
+from domain.classification import Label, ScoredDocument, Sentiment
 from domain.errors import Conflict, InvalidInput
 from domain.ports import DocumentPage, DocumentQuery, StoredDocument, SubjectSummary, WatchState
-from domain.subject import Subject, SubjectKind, subjects_of
+from domain.subject import Subject, SubjectKind, sentiments_of
 from domain.timeline import Minute, minute_of
 from domain.window import Counts
 
@@ -183,12 +183,12 @@ class FakeHistoryReader:
             minute = minute_of(stored.scored.document.published_at)
             if stored.late or not _within(stored.scored.document.published_at, start, end):
                 continue
-            for subject in subjects_of(stored.scored):
+            for subject, sentiment in sentiments_of(stored.scored):
                 if kind is None or subject.kind is kind:
                     known = totals.get(subject)
                     totals[subject] = SubjectSummary(
                         subject=subject,
-                        counts=_counts(stored.scored) + (known.counts if known else Counts()),
+                        counts=_counts(sentiment) + (known.counts if known else Counts()),
                         last_minute=max(minute, known.last_minute) if known else minute,
                     )
         return sorted(totals.values(), key=lambda one: (-one.counts.count, one.subject))[:limit]
@@ -196,12 +196,12 @@ class FakeHistoryReader:
     def most_negative(self, subject: Subject, start: datetime, end: datetime, limit: int) -> Sequence[EvidenceDocument]:
         found = sorted(
             self._negative(subject, start, end),
-            key=lambda scored: (_polarity(scored), scored.document.published_at, scored.document.id),
+            key=lambda one: (one[1].scaled_polarity, one[0].document.published_at, one[0].document.id),
         )
-        return [_evidence(scored) for scored in found[:limit]]
+        return [_evidence(*one) for one in found[:limit]]
 
     def publishers(self, subject: Subject, start: datetime, end: datetime, limit: int) -> Sequence[PublisherCount]:
-        found = Counter(scored.document.publisher for scored in self._negative(subject, start, end))
+        found = Counter(scored.document.publisher for scored, _ in self._negative(subject, start, end))
         ordered = sorted(found.items(), key=lambda item: (-item[1], item[0] is not None, item[0] or ""))
         return [PublisherCount(publisher=publisher, negative=negative) for publisher, negative in ordered[:limit]]
 
@@ -219,14 +219,14 @@ class FakeHistoryReader:
         made = reversed(self._store.outbox.deliveries)
         return [delivery for delivery in made if fingerprint is None or delivery.fingerprint == fingerprint][:limit]
 
-    def _negative(self, subject: Subject, start: datetime, end: datetime) -> list[ScoredDocument]:
+    def _negative(self, subject: Subject, start: datetime, end: datetime) -> list[tuple[ScoredDocument, Sentiment]]:
         return [
-            stored.scored
+            (stored.scored, sentiment)
             for stored in self._documents.by_id.values()
             if not stored.late
             and start <= stored.scored.document.published_at < end
-            and subject in subjects_of(stored.scored)
-            and _label(stored.scored) is Label.NEGATIVE
+            and (sentiment := _said(stored.scored, subject)) is not None
+            and sentiment.label is Label.NEGATIVE
         ]
 
 
@@ -238,33 +238,36 @@ def _asked_for(stored: StoredDocument, query: DocumentQuery) -> bool:
     document = stored.scored.document
     return (
         _within(document.published_at, query.start, query.end)
-        and (query.subject is None or query.subject in subjects_of(stored.scored))
+        and (query.subject is None or _said(stored.scored, query.subject) is not None)
         and (query.source is None or document.source == query.source)
-        and (query.label is None or _label(stored.scored) is query.label)
+        and (query.label is None or _label(stored.scored, query.subject) is query.label)
     )
 
 
-def _label(scored: ScoredDocument) -> Label | None:
-    return None if scored.classification is None else scored.classification.sentiment.label
+def _said(scored: ScoredDocument, subject: Subject) -> Sentiment | None:
+    """None: it does not concern the subject."""
+    return dict(sentiments_of(scored)).get(subject)
 
 
-def _polarity(scored: ScoredDocument) -> int:
-    return 0 if scored.classification is None else scored.classification.sentiment.scaled_polarity
+def _label(scored: ScoredDocument, subject: Subject | None) -> Label | None:
+    if scored.classification is None:
+        return None
+    sentiment = scored.classification.sentiment if subject is None else _said(scored, subject)
+    return None if sentiment is None else sentiment.label
 
 
-def _counts(scored: ScoredDocument) -> Counts:
-    label, polarity = _label(scored), _polarity(scored)
+def _counts(sentiment: Sentiment) -> Counts:
     return Counts(
         count=1,
-        negative=int(label is Label.NEGATIVE),
-        neutral=int(label is Label.NEUTRAL),
-        positive=int(label is Label.POSITIVE),
-        polarity_sum=polarity,
-        polarity_squares=polarity**2,
+        negative=int(sentiment.label is Label.NEGATIVE),
+        neutral=int(sentiment.label is Label.NEUTRAL),
+        positive=int(sentiment.label is Label.POSITIVE),
+        polarity_sum=sentiment.scaled_polarity,
+        polarity_squares=sentiment.scaled_polarity**2,
     )
 
 
-def _evidence(scored: ScoredDocument) -> EvidenceDocument:
+def _evidence(scored: ScoredDocument, sentiment: Sentiment) -> EvidenceDocument:
     document, classification = scored.document, scored.classification
     assert classification is not None
     return EvidenceDocument(
@@ -275,6 +278,6 @@ def _evidence(scored: ScoredDocument) -> EvidenceDocument:
         title=document.title,
         text=document.text,
         url=document.url,
-        sentiment=classification.sentiment,
+        sentiment=sentiment,
         model=classification.model,
     )

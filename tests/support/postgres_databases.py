@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg2
 
-from domain.classification import Label, ScoredDocument
-from domain.subject import Subject, SubjectKind, subjects_of
+from domain.classification import Label, ScoredDocument, Sentiment
+from domain.subject import Subject, SubjectKind, sentiments_of
 from domain.timeline import Minute, minute_of
 from domain.window import Counts
 from store.postgres.connection import Postgres, Timeouts
@@ -62,15 +62,13 @@ def recomputed(documents: Iterable[tuple[ScoredDocument, bool]]) -> Sums:
     """What the roll-ups of these documents (late or not) must be."""
     sums: Sums = defaultdict(Counts)
     for scored, late in documents:
-        for subject in subjects_of(scored):
-            sums[subject, minute_of(scored.document.published_at), late] += counts_of(scored)
+        for subject, sentiment in sentiments_of(scored):
+            sums[subject, minute_of(scored.document.published_at), late] += counts_of(sentiment)
     return dict(sums)
 
 
-def counts_of(scored: ScoredDocument) -> Counts:
-    """What one scored document adds to each of its subjects."""
-    assert scored.classification is not None
-    sentiment = scored.classification.sentiment
+def counts_of(sentiment: Sentiment) -> Counts:
+    """What one scored document adds to a subject of which it says this."""
     polarity = sentiment.scaled_polarity
     return Counts(
         count=1,

@@ -12,7 +12,7 @@ from datetime import datetime
 from alerts.surge import SurgeRule
 from domain.alert import AlertStatus
 from domain.classification import Label, ScoredDocument
-from domain.subject import Subject, subjects_of
+from domain.subject import Subject, sentiments_of
 from domain.timeline import MINUTE, Minute, minute_of, start_of
 
 
@@ -54,9 +54,8 @@ def reference(rules: Sequence[SurgeRule], documents: Iterable[ScoredDocument], t
 
 
 def _said(scored: ScoredDocument) -> Iterator[Said]:
-    assert scored.classification is not None
-    negative = scored.classification.sentiment.label is Label.NEGATIVE
-    for subject in subjects_of(scored):
+    for subject, sentiment in sentiments_of(scored):
+        negative = sentiment.label is Label.NEGATIVE
         yield Said(minute_of(scored.document.published_at), subject, negative, scored.document.publisher)
 
 

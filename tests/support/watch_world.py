@@ -20,7 +20,7 @@ from alerts.surge import SurgeRule
 from alerts.watch import Tick, Watcher, WatchPolicy
 from domain.alert import Alert
 from domain.classification import ScoredDocument
-from domain.subject import Subject, subjects_of
+from domain.subject import Subject, sentiments_of
 from domain.timeline import Minute, minute_of
 from domain.window import UNKNOWN_PUBLISHER
 
@@ -137,12 +137,10 @@ def minutes(moment: datetime) -> float:
 
 def count(windows: FakeWindows, scored: ScoredDocument) -> None:
     """Count one document in the windows, as the record stage would."""
-    assert scored.classification is not None
-    label = scored.classification.sentiment.label
     minute: Minute = minute_of(scored.document.published_at)
     publisher = scored.document.publisher or UNKNOWN_PUBLISHER
-    for subject in subjects_of(scored):
-        windows.put(subject, minute, publishers=(publisher,), **{label.value: 1})
+    for subject, sentiment in sentiments_of(scored):
+        windows.put(subject, minute, publishers=(publisher,), **{sentiment.label.value: 1})
 
 
 def symbol(name: str) -> Subject:

@@ -11,7 +11,7 @@ from support.postgres_databases import counts_of, history_at
 
 from domain.classification import Label, ScoredDocument
 from domain.document import Kind
-from domain.subject import subjects_of
+from domain.subject import sentiments_of, subjects_of
 from domain.timeline import minute_of, start_of
 from domain.window import Counts
 from store.postgres.connection import Postgres
@@ -60,13 +60,13 @@ def test_windows_below_the_floor_are_what_the_documents_add_up_to(database: str)
         buckets: dict[int, dict[object, Counts]] = {}
         for one in within:
             bucket = buckets.setdefault(minute_of(one.document.published_at), {})
-            for subject in subjects_of(one):
-                bucket[subject] = bucket.get(subject, Counts()) + counts_of(one)
+            for subject, sentiment in sentiments_of(one):
+                bucket[subject] = bucket.get(subject, Counts()) + counts_of(sentiment)
         assert rollups.buckets(start, end) == buckets
         assert list(rollups.buckets(start, end)) == sorted(buckets)
         assert rollups.observed(start, end) == sorted(buckets)
         totals = {
-            subject: sum((counts_of(one) for one in within if subject in subjects_of(one)), Counts())
+            subject: sum((bucket.get(subject, Counts()) for bucket in buckets.values()), Counts())
             for subject in SUBJECTS
         }
         for subject in SUBJECTS:

@@ -6,17 +6,19 @@ import asyncio
 import gzip
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.classifiers import POISON, HashClassifier
-from support.kafka_world import ClassifyWorld, CountingTelemetry, Sent, check_marks, document, eventually
+from support.kafka_world import QUICK, ClassifyWorld, CountingTelemetry, Sent, check_marks, document, eventually
 
-from domain.classification import Classification, Unscored
+from domain.classification import Classification, Label, Unscored
 from domain.document import Kind
 from domain.errors import PermanentError
 from domain.log import MarkStatus
 from domain.ports import Prepared
+from domain.subject import sentiments_of
 from stream.dead_letters import PREFIX, decode_dead_letter
 from stream.incoming import TopicPartition
 from stream.marks import encode_end, end_headers
@@ -126,6 +128,34 @@ async def test_a_document_in_another_language_is_passed_on_without_a_score(kafka
     assert found["british"].classification is not None
     assert found["unknown"].classification is not None
     assert not await world.dead_letters()
+
+
+async def test_a_document_s_symbols_are_looked_for_by_their_names(kafka_bootstrap: str) -> None:
+    world = ClassifyWorld.make(kafka_bootstrap)
+    policy = replace(QUICK, names={"ACME": ("Acme", "Acme Inc"), "EXMP": ("Example",), "XYZ": ("Xyz",)})
+    text = "#positive Acme Inc:negative Example:positive Xyz:negative"
+    async with world.working(policy=policy):
+        await world.produce(
+            [
+                Sent(topic=world.topics.news, value=document("two", text=text, symbols=["ACME", "EXMP", "QQQ"])),
+                Sent(topic=world.topics.news, value=document("none", text=text)),
+            ]
+        )
+        await eventually(lambda: world.has_scored(2))
+    found = {
+        record.scored.document.id: dict(sentiments_of(record.scored))
+        for part in (await world.scored()).values()
+        for _, record in part.documents
+    }
+    said = {str(subject): sentiment.label for subject, sentiment in found["two"].items()}
+    topic, *_ = said
+    assert said == {
+        topic: Label.POSITIVE,
+        "entity:ACME": Label.NEGATIVE,
+        "entity:EXMP": Label.POSITIVE,
+        "entity:QQQ": Label.POSITIVE,
+    }
+    assert len(found["none"]) == 1
 
 
 class BrokenClassifier(HashClassifier):

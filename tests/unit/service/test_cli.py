@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import yaml
 from support.classifiers import HashClassifier
 from typer.testing import CliRunner
 
+from domain.classification import Classification
+from domain.ports import Prepared
 from service import wiring
 from service.cli import app
 from service.settings import load
@@ -199,6 +202,26 @@ def test_classify_reads_texts_from_the_command_line_and_from_standard_input(monk
     assert "caf\N{REPLACEMENT CHARACTER}" in odd.output
     as_json = CliRunner().invoke(app, ["classify", "--json", "bad #negative"])
     assert yaml.safe_load(as_json.output)["tasks"]["sentiment"]["negative"] == 0.9
+
+
+def test_classify_tells_what_is_said_of_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "classifier", lambda settings: HashClassifier())
+    asked = ["classify", "--entity", "ACME=Acme", "--entity", "EXMP=Example Corp", "#neutral Acme:negative"]
+    lines = CliRunner().invoke(app, asked).output.splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [("negative", "ACME")]
+    as_json = CliRunner().invoke(app, [*asked, "--json"])
+    assert yaml.safe_load(as_json.output)["entities"] == {"ACME": {"negative": 0.9, "neutral": 0.07, "positive": 0.03}}
+    assert "wants SYMBOL=NAME" in CliRunner().invoke(app, ["classify", "--entity", "ACME", "x"]).output
+
+
+def test_classify_shows_what_a_model_without_topics_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Narrow(HashClassifier):
+        def infer(self, prepared: Prepared) -> list[Classification]:
+            return [replace(one, tasks={"tone": {"calm": 0.25, "shrill": 0.75}}) for one in super().infer(prepared)]
+
+    monkeypatch.setattr(wiring, "classifier", lambda settings: Narrow())
+    done = CliRunner().invoke(app, ["classify", "Oil falls"])
+    assert done.output.split() == ["shrill", "Oil", "falls"]
 
 
 @pytest.mark.parametrize("command", ["up", "serve"])

@@ -103,6 +103,8 @@ def test_a_challenger_runs_only_where_one_is_named() -> None:
 def test_scores_of_another_model_or_device_have_another_configuration() -> None:
     first, second = HashClassifier(version="1"), HashClassifier(version="2")
     on_cpu, on_gpu = settings(model__device="cpu"), settings(model__device="cuda")
-    hashes = {config_hash(model, made) for model in (first, second) for made in (on_cpu, on_gpu)}
+    hashes = {config_hash(model, made, {}) for model in (first, second) for made in (on_cpu, on_gpu)}
     assert len(hashes) == 4
-    assert config_hash(first, on_cpu) == config_hash(HashClassifier(version="1"), settings(model__device="cpu"))
+    assert config_hash(first, on_cpu, {}) == config_hash(HashClassifier(version="1"), settings(model__device="cpu"), {})
+    named = [config_hash(first, on_cpu, {"ACME": names}) for names in (("Acme",), ("Acme", "Acme Inc"))]
+    assert len({*hashes, *named}) == 6

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.classifiers import POISON, HashClassifier, HashedTexts
 
-from domain.classification import Classification
+from domain.classification import Classification, Label
 from domain.errors import InvalidInput, PermanentError
 from domain.ports import Names, Prepared
 from stream.score import MODEL_FAILED, Scorer
@@ -42,7 +43,8 @@ class CountingClassifier(HashClassifier):
 
 def score(texts: Sequence[str], classifier: HashClassifier | None = None) -> list[Classification | InvalidInput]:
     scorer = Scorer(classifier or HashClassifier())
-    return scorer.score(texts, scorer.prepare(texts))
+    names: list[Names] = [{"ACME": ["Acme"]}] * len(texts)
+    return scorer.score(texts, names, scorer.prepare(texts, names))
 
 
 @given(st.lists(st.booleans(), max_size=40))
@@ -55,6 +57,27 @@ def test_exactly_the_poisonous_texts_are_refused_and_the_others_keep_their_score
             assert answer.reason == MODEL_FAILED
         else:
             assert answer == HashClassifier().classify([text])[0]
+
+
+def test_names_keep_to_their_texts_when_a_batch_is_taken_apart() -> None:
+    scorer = Scorer(HashClassifier())
+    texts = ["Acme:negative", POISON, "Acme:positive", "Example:positive", "Acme"]
+    names: list[Names] = [{"ACME": ["Acme"]}, {}, {"ACME": ["Acme"]}, {"EXMP": ["Example"]}, {"ACME": ["Acme"]}]
+    answers = scorer.score(texts, names, scorer.prepare(texts, names))
+    said = [
+        {symbol: answer.sentiment_of(symbol).label for symbol in answer.entities}
+        for answer in answers
+        if isinstance(answer, Classification)
+    ]
+    assert said == [{"ACME": Label.NEGATIVE}, {"ACME": Label.POSITIVE}, {"EXMP": Label.POSITIVE}, {}]
+
+
+def test_what_is_said_of_a_symbol_must_be_numbers_too() -> None:
+    def spoil(answers: list[Classification]) -> list[Classification]:
+        return [replace(one, entities={"ACME": {"negative": 2.0}}) for one in answers]
+
+    with pytest.raises(PermanentError, match="sentiment probabilities"):
+        score(["a"], CountingClassifier(spoil=spoil))
 
 
 def test_a_good_batch_is_one_run_of_the_model() -> None:
@@ -116,4 +139,4 @@ def test_a_model_without_topics_is_found_out() -> None:
 
 
 def test_no_texts_need_no_model() -> None:
-    assert Scorer(CountingClassifier()).score([], None) == []
+    assert Scorer(CountingClassifier()).score([], [], None) == []
