@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+
+from domain.errors import InvalidInput
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +34,13 @@ class StandingCorrection:
     text: str
     """What the classifier reads: the title and the text."""
     recorded_at: datetime
+
+
+class DocumentsUnknown(InvalidInput):
+    """The history holds no documents with these ids (`document_unknown`)."""
+
+    def __init__(self, ids: Collection[str]) -> None:
+        named = ", ".join(repr(one) for one in sorted(ids)[:_MOST_NAMED])
+        others = f" and {len(ids) - _MOST_NAMED} others" if len(ids) > _MOST_NAMED else ""
+        super().__init__("document_unknown", f"the history holds no document with the id {named}{others}")
+        self.ids = frozenset(ids)

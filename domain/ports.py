@@ -343,13 +343,17 @@ class Corrections(Protocol):
     """What people say of documents where a model was wrong; only ever added to. Blocking, thread-safe."""
 
     def add(self, corrections: Sequence[Correction]) -> None:
-        """Put all of them on record, in this order, or none. Raises InvalidInput (`document_unknown`), naming the
-        document, for one that the history doesn't hold."""
+        """Put all of them on record, in this order, or none. Raises domain.correction.DocumentsUnknown for those that
+        the history doesn't hold."""
         ...
 
-    def standing(self, *, task: str | None = None) -> Sequence[StandingCorrection]:
+    def standing(self, *, task: str | None = None, limit: int | None = None) -> Sequence[StandingCorrection]:
         """The newest correction of each document, task and entity, without those withdrawn; in the order in which they
-        were recorded."""
+        were recorded. With a limit only the last of them."""
+        ...
+
+    def standing_of(self, ids: Collection[str]) -> Sequence[Correction]:
+        """What stands of these documents, in the order in which it was recorded."""
         ...
 
     def corrected(self, ids: Collection[str], tasks: Collection[str]) -> set[str]:

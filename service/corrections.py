@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from domain.classification import SENTIMENT
 from domain.correction import Correction, StandingCorrection
 from domain.errors import InvalidInput
 from models.folder import Kind, ModelSettings
@@ -15,28 +17,61 @@ from service.label_studio import read_answers
 
 LABEL_STUDIO = ".json"
 """What an export of Label Studio ends in; anything else is read as JSON lines."""
-_FIELDS = {"id", "task", "label", "entity", "by", "note"}
+_SHOWN = 40
+"""Characters of what is wrong that an error repeats."""
+_NOT_HELD = re.compile(r"[\x00\ud800-\udfff]")
+"""What Postgres can't hold."""
+FIELDS = {
+    "id": "the document's id, as the views and the API show it",
+    "task": f"what was wrong: {SENTIMENT} unless it says otherwise, or another task of the model",
+    "label": "what is right; null takes the correction back",
+    "entity": "the symbol that the label is about, for a task of entities",
+    "by": "who says so",
+    "note": "why, for the record",
+}
+"""What a correction says, as JSON."""
+
+
+class BadCorrection(InvalidInput):
+    """What is no correction, or none of what the model says (`bad_correction`)."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        """`field`: the one of FIELDS that is wrong; None: all of it, or there is no such field."""
+        super().__init__("bad_correction", message)
+        self.field = field
 
 
 def check(corrections: Iterable[Correction], model: ModelSettings) -> None:
-    """Raise InvalidInput (`bad_correction`) unless the model could have said it."""
-    tasks = model.tasks
+    """Raise BadCorrection unless the model could have said it."""
     for one in corrections:
-        if one.task not in tasks:
-            raise _bad(f"{one.document_id}: the model has no task {one.task!r}; {_near(one.task, tasks)}")
-        if one.label is not None and one.label not in tasks[one.task]:
-            raise _bad(f"{one.document_id}: {one.task} has no label {one.label!r}; {_near(one.label, tasks[one.task])}")
-        kind = model.kinds.get(one.task, Kind.SINGLE)
-        if kind is Kind.MULTI:
-            raise _bad(f"{one.document_id}: {one.task} may have several labels, and a correction holds one")
-        if (kind is Kind.ENTITY) != (one.entity is not None):
-            whom = "wants the symbol that it is about" if kind is Kind.ENTITY else "is about the document, not a symbol"
-            raise _bad(f"{one.document_id}: {one.task} {whom}")
+        if wrong := _not_of(model, one):
+            field, message = wrong
+            raise BadCorrection(f"{one.document_id}: {message}", field=field)
+
+
+def correction_of(row: object, *, by: str | None = None) -> Correction:
+    """What an object with FIELDS says, all but `id`, `label` and `by` optional. `by` is for one that doesn't say.
+
+    Raises BadCorrection for what is no such thing.
+    """
+    if not isinstance(row, Mapping):
+        raise BadCorrection(f"not a JSON object, but {str(row)[:_SHOWN]!r}")
+    if unknown := sorted(row.keys() - FIELDS.keys()):
+        raise BadCorrection(f"there is no field {unknown[0][:_SHOWN]!r}; {_near(unknown[0], FIELDS)}")
+    given = {"task": SENTIMENT, "entity": None, "note": "", **({} if by is None else {"by": by}), **row}
+    return Correction(
+        document_id=_text(given, "id"),
+        task=_text(given, "task"),
+        label=_text_or_null(given, "label"),
+        entity=_text_or_null(given, "entity"),
+        by=_text(given, "by"),
+        note=_text(given, "note"),
+    )
 
 
 def read_corrections(path: Path, *, by: str) -> list[Correction]:
-    """What a file says: Label Studio's export (.json) of tasks that came from the history, or JSON lines with `id`,
-    `task` and `label` (null withdraws), and if need be `entity`, `by` and `note`. `by` is for lines that don't say.
+    """What a file says: Label Studio's export (.json) of tasks that came from the history, or JSON lines with
+    FIELDS. `by` is for lines that don't say.
 
     Raises InvalidInput, naming file and line, for what is no such thing.
     """
@@ -45,8 +80,8 @@ def read_corrections(path: Path, *, by: str) -> list[Correction]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise _bad(f"cannot read {path}: {error}") from error
-    return [_correction(path, number, line, by) for number, line in enumerate(lines, start=1) if line.strip()]
+        raise BadCorrection(f"cannot read {path}: {error}") from error
+    return [_on_line(path, number, line, by) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def write_labelled(path: Path, standing: Sequence[StandingCorrection]) -> None:
@@ -73,45 +108,56 @@ def _answered(path: Path) -> list[Correction]:
         for task, label in answer.labels.items()
     ]
     if strangers := sum(answer.id is None for answer in answers):
-        raise _bad(
+        raise BadCorrection(
             f"{path}: {strangers} of {len(answers)} texts have no id, so they are no documents of the history: "
             "groundswell label-next --answers makes them a file to train on"
         )
     return corrections
 
 
-def _correction(path: Path, number: int, line: str, by: str) -> Correction:
+def _on_line(path: Path, number: int, line: str, by: str) -> Correction:
     try:
-        row = json.loads(line)
+        return correction_of(json.loads(line), by=by)
+    except BadCorrection as error:
+        raise BadCorrection(f"{path}:{number}: {error}", field=error.field) from error
     except ValueError as error:
-        raise _bad(f"{path}:{number}: not a JSON object ({error})") from error
-    if not isinstance(row, dict):
-        raise _bad(f"{path}:{number}: not a JSON object, but {line.strip()[:40]!r}")
-    if unknown := sorted(row.keys() - _FIELDS):
-        raise _bad(f"{path}:{number}: there is no field {unknown[0]!r}; {_near(unknown[0], _FIELDS)}")
-    for name in ("id", "task", "label"):
-        if name not in row:
-            raise _bad(f"{path}:{number}: {name!r} is missing")
-    return Correction(
-        document_id=_text(path, number, row, "id"),
-        task=_text(path, number, row, "task"),
-        label=None if row["label"] is None else _text(path, number, row, "label"),
-        entity=None if row.get("entity") is None else _text(path, number, row, "entity"),
-        by=_text(path, number, row, "by") if "by" in row else by,
-        note=_text(path, number, row, "note") if "note" in row else "",
-    )
+        raise BadCorrection(f"{path}:{number}: not a JSON object ({error})") from error
 
 
-def _text(path: Path, number: int, row: Mapping[str, Any], name: str) -> str:
-    if not isinstance(row[name], str) or not (row[name] or name == "note"):
-        raise _bad(f"{path}:{number}: {name!r} must be a text, got {row[name]!r}")
-    return str(row[name])
+def _not_of(model: ModelSettings, one: Correction) -> tuple[str, str] | None:
+    """The field that the model could not have said, and why."""
+    labels = model.tasks.get(one.task)
+    if labels is None:
+        return "task", f"the model has no task {one.task!r}; {_near(one.task, model.tasks)}"
+    if one.label is not None and one.label not in labels:
+        return "label", f"{one.task} has no label {one.label!r}; {_near(one.label, labels)}"
+    match model.kinds.get(one.task, Kind.SINGLE):
+        case Kind.MULTI:
+            return "task", f"{one.task} may have several labels, and a correction holds one"
+        case Kind.SINGLE if one.entity is not None:
+            return "entity", f"{one.task} is about the document, not a symbol"
+        case Kind.ENTITY if one.entity is None:
+            return "entity", f"{one.task} wants the symbol that it is about"
+        case Kind.ENTITY if one.entity != one.entity.upper():
+            return "entity", f"symbols are in capitals: {one.entity.upper()}, not {one.entity}"
+    return None
+
+
+def _text_or_null(row: Mapping[str, Any], name: str) -> str | None:
+    return None if name in row and row[name] is None else _text(row, name)
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    if name not in row:
+        raise BadCorrection(f"{name!r} is missing: {FIELDS[name]}", field=name)
+    value = row[name]
+    if not isinstance(value, str) or not (value.strip() or name == "note"):
+        raise BadCorrection(f"{name!r} must be a text, got {repr(value)[:_SHOWN]}: {FIELDS[name]}", field=name)
+    if _NOT_HELD.search(value):
+        raise BadCorrection(f"{name!r} holds a NUL character or half of a surrogate pair: leave it out", field=name)
+    return value
 
 
 def _near(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known))
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
-
-
-def _bad(message: str) -> InvalidInput:
-    return InvalidInput("bad_correction", message)

@@ -10,8 +10,7 @@ from support.fake_corrections import FakeCorrections
 from support.fake_store import FakeDocuments
 from support.postgres_databases import history_at, rows
 
-from domain.correction import Correction
-from domain.errors import InvalidInput
+from domain.correction import Correction, DocumentsUnknown
 from domain.ports import Corrections
 from store.postgres.connection import Postgres
 from store.postgres.corrections import PostgresCorrections
@@ -87,9 +86,34 @@ def test_it_is_known_which_documents_are_corrected(corrections: Corrections) -> 
     assert corrections.corrected([], ["topic"]) == set()
 
 
+def test_the_last_of_those_that_stand_can_be_asked_for(corrections: Corrections) -> None:
+    corrections.add([correction("a"), correction("b"), correction("c"), correction("a", "Fed", task="topic")])
+    corrections.add([correction("c", None)])
+
+    assert [one.correction for one in corrections.standing(limit=2)] == [
+        correction("b"),
+        correction("a", "Fed", task="topic"),
+    ]
+    assert [one.correction for one in corrections.standing(task="sentiment", limit=1)] == [correction("b")]
+    assert len(corrections.standing(limit=9)) == 3
+
+
+def test_it_is_known_what_stands_of_some_documents(corrections: Corrections) -> None:
+    corrections.add([correction("a"), correction("b"), correction("c"), correction("a", "Fed", task="topic")])
+    corrections.add([correction("a", "negative", entity="NGB"), correction("a", "neutral"), correction("c", None)])
+
+    assert corrections.standing_of(["a", "c", "never heard of"]) == [
+        correction("a", "Fed", task="topic"),
+        correction("a", "negative", entity="NGB"),
+        correction("a", "neutral"),
+    ]
+    assert corrections.standing_of([]) == []
+
+
 def test_all_are_put_on_record_or_none(corrections: Corrections) -> None:
-    with pytest.raises(InvalidInput, match="'zzz'"):
-        corrections.add([correction("a"), correction("zzz")])
+    with pytest.raises(DocumentsUnknown, match="'yyy', 'zzz'") as refused:
+        corrections.add([correction("a"), correction("zzz"), correction("yyy")])
+    assert refused.value.ids == {"yyy", "zzz"}
     corrections.add([])
     assert standing(corrections) == []
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from support.fake_store import FakeDocuments
 
-from domain.correction import Correction, StandingCorrection
-from domain.errors import InvalidInput
+from domain.correction import Correction, DocumentsUnknown, StandingCorrection
 
 
 class FakeCorrections:
@@ -19,14 +18,13 @@ class FakeCorrections:
         self._added: list[tuple[Correction, datetime]] = []
 
     def add(self, corrections: Sequence[Correction]) -> None:
-        for one in corrections:
-            if one.document_id not in self._documents.by_id:
-                raise InvalidInput("document_unknown", f"no document {one.document_id!r}")
+        if unknown := {one.document_id for one in corrections} - self._documents.by_id.keys():
+            raise DocumentsUnknown(unknown)
         self._added += [(one, datetime.now(UTC)) for one in corrections]
 
-    def standing(self, *, task: str | None = None) -> Sequence[StandingCorrection]:
+    def standing(self, *, task: str | None = None, limit: int | None = None) -> Sequence[StandingCorrection]:
         newest = {(one.document_id, one.task, one.entity): (one, at) for one, at in self._added}
-        return [
+        standing = [
             StandingCorrection(
                 correction=one, text=self._documents.by_id[one.document_id].scored.document.content, recorded_at=at
             )
@@ -35,6 +33,10 @@ class FakeCorrections:
             and one.label is not None
             and task in (None, one.task)
         ]
+        return standing if limit is None else standing[-limit:]
+
+    def standing_of(self, ids: Collection[str]) -> Sequence[Correction]:
+        return [one.correction for one in self.standing() if one.correction.document_id in ids]
 
     def corrected(self, ids: Collection[str], tasks: Collection[str]) -> set[str]:
         return {

@@ -45,6 +45,7 @@ def test_what_the_model_could_have_said_is_taken() -> None:
         (correction("flags", "fraud"), "flags may have several labels"),
         (correction("entity_sentiment", "negative"), "wants the symbol"),
         (correction("sentiment", "negative", "NGB"), "about the document, not a symbol"),
+        (correction("entity_sentiment", "negative", "ngb"), "symbols are in capitals: NGB, not ngb"),
     ],
 )
 def test_what_it_could_not_is_refused_with_what_it_could(wrong: Correction, said: str) -> None:
@@ -57,12 +58,14 @@ def test_json_lines_are_read_with_whoever_says_so(tmp_path: Path) -> None:
     rows = [
         {"id": "a", "task": "sentiment", "label": "negative"},
         {"id": "b", "task": "entity_sentiment", "label": None, "entity": "NGB", "by": "bob", "note": "a mistake"},
+        {"id": "c", "label": "positive", "entity": None},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
 
     assert read_corrections(path, by="ann") == [
         Correction(document_id="a", task="sentiment", label="negative", by="ann"),
         Correction(document_id="b", task="entity_sentiment", label=None, entity="NGB", by="bob", note="a mistake"),
+        Correction(document_id="c", task="sentiment", label="positive", by="ann"),
     ]
 
 
@@ -71,9 +74,12 @@ def test_json_lines_are_read_with_whoever_says_so(tmp_path: Path) -> None:
     [
         ("nothing", r"said\.jsonl:2: not a JSON object"),
         ("[]", r"said\.jsonl:2: not a JSON object, but '\[\]'"),
-        ('{"id": "a", "task": "sentiment"}', r":2: 'label' is missing"),
+        ('{"id": "a", "task": "sentiment"}', r":2: 'label' is missing: what is right; null takes the correction back"),
         ('{"id": 3, "task": "sentiment", "label": "negative"}', ":2: 'id' must be a text, got 3"),
         ('{"id": "a", "task": "sentiment", "label": ""}', ":2: 'label' must be a text, got ''"),
+        ('{"id": "a", "label": "x", "by": " "}', ":2: 'by' must be a text, got ' ': who says so"),
+        (r'{"id": "a\ud800", "label": "x"}', ":2: 'id' holds a NUL character or half of a surrogate pair"),
+        (r'{"id": "a", "label": "x", "note": "\u0000"}', ":2: 'note' holds a NUL character"),
         ('{"id": "a", "task": "sentiment", "lable": "x"}', r":2: there is no field 'lable'; did you mean label\?"),
     ],
 )
