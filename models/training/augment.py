@@ -17,6 +17,7 @@ MASKED_TICKER = "$TICKER"
 
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
 _DIGIT = re.compile(r"\d")
+_LONG_WORD = re.compile(r"(?<![\w$#@])[A-Za-z]{4,}(?!\w)")
 _NOTHING = re.compile(r"(?!)")
 
 
@@ -29,6 +30,7 @@ class Augmenter:
     - `mask_tickers`: cashtags become $TICKER;
     - `mask_numbers`: digits become X, so that a number keeps its size and its unit (Loukas et al. 2022, FiNER,
       section 5, found such shapes the best stand-ins for numbers);
+    - `typos`: in one word of eight letters change places, or one is lost or doubled; first and last letters stay;
     - `swap_entities`: each labelled name becomes another name of the training rows, each cashtag another of their
       cashtags, the same one wherever it stands.
     """
@@ -41,14 +43,15 @@ class Augmenter:
 
     def __call__(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
         """The changed text and names; `models.training.hooks.Augmentation`."""
-        # Always all four draws, so that one chance can be set without moving the others' outcome.
-        swaps, masks_tickers, masks_numbers, replaces = (
+        # Always all draws, so that one chance can be set without moving the others' outcome.
+        swaps, masks_tickers, masks_numbers, replaces, mistypes = (
             order.random() < chance
             for chance in (
                 self.chances.swap_entities,
                 self.chances.mask_tickers,
                 self.chances.mask_numbers,
                 self.chances.synonyms,
+                self.chances.typos,
             )
         )
         if swaps:
@@ -62,6 +65,8 @@ class Augmenter:
                 parts[number] = _DIGIT.sub("X", parts[number])
             if replaces:
                 parts[number] = self._synonyms.replace(parts[number], order)
+            if mistypes:
+                parts[number] = _LONG_WORD.sub(lambda match: _mistyped(match[0], order), parts[number])
         return "".join(parts), names
 
     def _swapped(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
@@ -103,6 +108,15 @@ class Synonyms:
     def _pattern(self) -> re.Pattern[str]:
         # Tags are names too.
         return _around(self.others, not_after=r"\w$#@")
+
+
+def _mistyped(word: str, order: random.Random) -> str:
+    """One word in eight with a slip of the fingers, the others as they are."""
+    if order.random() >= 1 / 8:
+        return word
+    at = order.randrange(1, len(word) - 2)
+    exchanged = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return order.choice((exchanged, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
 
 
 def augmenter(chances: Augment, examples: Iterable[Example]) -> Augmenter:

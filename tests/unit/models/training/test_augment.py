@@ -47,6 +47,21 @@ def test_numbers_keep_their_size_and_unit_and_names_their_digits() -> None:
     assert _change("3M up 12.5% on $1,200m sales", "3M", mask_numbers=1)[0] == "3M up XX.X% on $X,XXXm sales"
 
 
+def test_slips_of_the_fingers_change_few_words_and_neither_names_nor_ends() -> None:
+    text = "Infosys warns that quarterly earnings disappoint, $AAPL shares plummet on 2024 outlook"
+    changed = [_change(text, "Infosys", seed=seed, typos=1)[0] for seed in range(200)]
+    slips = 0
+    for other in changed:
+        pairs = list(zip(text.split(), other.split(), strict=True))
+        assert [new for old, new in pairs if old in {"Infosys", "$AAPL", "2024", "on"}] == [
+            "Infosys", "$AAPL", "on", "2024",
+        ]  # fmt: skip
+        assert all((old[0], old.rstrip(",")[-1]) == (new[0], new.rstrip(",")[-1]) for old, new in pairs)
+        assert all(abs(len(old) - len(new)) <= 1 for old, new in pairs)
+        slips += sum(old != new for old, new in pairs)
+    assert 100 < slips < 320  # of 200 × 8 long words one in eight, less those whose equal neighbours changed places
+
+
 def test_a_name_is_swapped_for_the_same_other_one_wherever_it_stands() -> None:
     text, names = _change("Reliance warns; RELIANCE shares sink, $AAPL too", "Reliance", swap_entities=1)
     (name,) = names
