@@ -138,8 +138,8 @@ def _not_of(model: ModelSettings, one: Correction) -> tuple[str, str] | None:
             return "entity", f"{one.task} is about the document, not a symbol"
         case Kind.ENTITY if one.entity is None:
             return "entity", f"{one.task} wants the symbol that it is about"
-        case Kind.ENTITY if one.entity != one.entity.upper():
-            return "entity", f"symbols are in capitals: {one.entity.upper()}, not {one.entity}"
+    if one.entity is not None and one.entity != one.entity.upper():
+        return "entity", f"symbols are in capitals: {one.entity.upper()}, not {one.entity}"
     return None
 
 

@@ -377,7 +377,12 @@ class Http(Section):
     max_body_bytes: int = Field(
         default=4_194_304, ge=1024, le=268_435_456, description="Largest request body; more is answered 413."
     )
-    max_documents: int = Field(default=1000, ge=1, le=100_000, description="Most documents in one POST /v1/documents.")
+    max_documents: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Most documents in one POST /v1/documents, and corrections in one POST /v1/corrections.",
+    )
 
 
 class Metrics(Section):

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from domain.document import Kind
 from domain.errors import PermanentError
-from domain.ports import Classifier, Telemetry
+from domain.ports import Classifier, ModelRegistry, Telemetry
 from service import stream_models
 from service.entity_names import read_names
 from service.metrics import PrometheusTelemetry
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alerts.delivery.deliver import Deliverer, DeliveryPolicy
     from alerts.surge import SurgeRule
     from alerts.watch import Watcher
+    from models.folder import ModelSettings
     from service.http.parts import Parts, Probes
     from service.sampler import Sample
     from store.postgres.alerts import PostgresAlertStore
@@ -163,6 +164,14 @@ def model_choice(settings: Settings) -> InForce:
     """Which model is in force, and why. Asks the registry where it is followed."""
     registry = _followed_registry(settings)
     return in_force(settings, registry.promoted() if registry is not None else ())
+
+
+def model_settings(settings: Settings, registry: ModelRegistry) -> ModelSettings:
+    """What the model in force says of itself. Raises PermanentError when its folder can't be read here."""
+    from models.folder import read_settings
+    from models.load import find_folder
+
+    return read_settings(find_folder(in_force(settings, registry.promoted()).location))
 
 
 def model_registry(settings: Settings, application_name: str) -> PostgresModelRegistry:
@@ -322,9 +331,11 @@ def outbox(database: Postgres) -> PostgresOutbox:
 def api_parts(settings: Settings, telemetry: Telemetry, probes: Probes) -> Parts:
     """What the HTTP API is made of."""
     from service.http.parts import HttpPolicy, Parts
+    from store.postgres.registry import PostgresModelRegistry
     from stream.publish import KafkaPublisher
 
     database = postgres(settings, "serve", pool_size=10)
+    registry = PostgresModelRegistry(database)
     policy = HttpPolicy(
         max_body_bytes=settings.http.max_body_bytes,
         max_documents=settings.http.max_documents,
@@ -336,6 +347,8 @@ def api_parts(settings: Settings, telemetry: Telemetry, probes: Probes) -> Parts
         publisher=KafkaPublisher(
             kafka_connection(settings), topics=source_topics(settings), policy=message_limits(settings)
         ),
+        corrections=corrections(database),
+        model=lambda: model_settings(settings, registry),
         telemetry=telemetry,
         probes=probes,
         clock=_now,

@@ -115,13 +115,11 @@ def export(
 
 
 def _put(context: typer.Context, said: list[Correction]) -> None:
-    from models.folder import read_settings
-    from models.load import find_folder
     from service import wiring
     from service.corrections import check
 
     settings, store = _opened(context)
-    check(said, read_settings(find_folder(wiring.model_choice(settings).location)))
+    check(said, wiring.model_settings(settings, wiring.model_registry(settings, "corrections")))
     store.add(said)
 
 

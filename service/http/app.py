@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.http import errors, health, posting, reading
+from service.http import correcting, errors, health, posting, reading
 from service.http.measure import Measured
 from service.http.parts import Parts, Probes
 
@@ -35,6 +35,7 @@ def create_app(parts: Parts) -> FastAPI:
     errors.install(app)
     app.include_router(health.router, tags=["operations"])
     app.include_router(posting.router, tags=["documents"])
+    app.include_router(correcting.router, tags=["corrections"])
     app.include_router(reading.router, tags=["reading"])
     return app
 

@@ -35,10 +35,10 @@ _FIELDS = {
 class FieldError(BaseModel):
     """One thing that is wrong."""
 
-    parameter: str = Field(description="The query or path parameter, or the field of the document.", examples=["step"])
+    parameter: str = Field(description="The query or path parameter, or the field of the item.", examples=["step"])
     message: str = Field(description="What is wrong, and what is allowed.")
-    reason: str | None = Field(default=None, description="A stable name, for documents.", examples=["no_text"])
-    index: int | None = Field(default=None, description="Which of the documents sent, from 0.")
+    reason: str | None = Field(default=None, description="A stable name, for items of a body.", examples=["no_text"])
+    index: int | None = Field(default=None, description="Which of the items sent, from 0.")
 
 
 class Problem(BaseModel):
@@ -63,6 +63,14 @@ class TooLarge(InvalidInput):
 
     def __init__(self, message: str) -> None:
         super().__init__("too_large", message)
+
+
+class Rejected(InvalidInput):
+    """Items of a body are not valid, and none was taken."""
+
+    def __init__(self, message: str, errors: Sequence[FieldError]) -> None:
+        super().__init__("rejected", message)
+        self.errors = tuple(errors)
 
 
 def install(app: FastAPI) -> None:
@@ -105,6 +113,8 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     match error:
         case Refused():
             return problem(422, str(error), [_refusal(refusal) for refusal in error.refusals])
+        case Rejected():
+            return problem(422, str(error), error.errors)
         case TooLarge():
             return problem(413, str(error))
         case InvalidInput():

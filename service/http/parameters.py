@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from domain.subject import Subject, SubjectKind
 from domain.timeline import EPOCH
@@ -52,3 +52,9 @@ Time = Annotated[
 
 SubjectText = Annotated[str, AfterValidator(_check_subject)]
 """A subject as it is written: `topic:Energy | Oil`, `entity:AAPL`."""
+
+
+class Parameters(BaseModel):
+    """Query parameters; a misspelt one is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")

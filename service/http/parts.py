@@ -10,7 +10,8 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from domain.document import Document
-from domain.ports import HistoryReader, Telemetry, WindowReader
+from domain.ports import Corrections, HistoryReader, Telemetry, WindowReader
+from models.folder import ModelSettings
 
 
 class Publisher(Protocol):
@@ -51,6 +52,7 @@ class HttpPolicy:
 
     max_body_bytes: int = 4_194_304
     max_documents: int = 1000
+    """In one request; as many corrections."""
     max_windows: int = 10_000
     lateness: timedelta = timedelta(minutes=5)
     """What the watermark is computed with."""
@@ -63,6 +65,10 @@ class Parts:
     history: HistoryReader
     windows: WindowReader
     publisher: Publisher
+    corrections: Corrections
+    model: Callable[[], ModelSettings]
+    """What the model in force answers now: what can be corrected. Blocking; raises PermanentError when its folder can't
+    be read here."""
     telemetry: Telemetry
     probes: Probes
     clock: Callable[[], datetime]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from datetime import datetime
-from typing import Annotated, NoReturn
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from domain.document import Kind
-from domain.errors import InvalidInput
-from service.http.errors import PROBLEMS, Problem, TooLarge
+from service.http.bodies import BoundedBody, items_of
+from service.http.errors import PROBLEMS, Problem
 from service.http.parts import GivenParts
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
@@ -78,20 +76,6 @@ _BODY = {
 }
 
 
-async def _bounded_body(request: Request, parts: GivenParts) -> bytes:
-    limit = parts.policy.max_body_bytes
-    refusal = TooLarge(f"the body may hold at most {limit} bytes (http.max_body_bytes)")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise refusal
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise refusal
-    return bytes(body)
-
-
 @router.post(
     "/documents",
     status_code=202,
@@ -99,34 +83,15 @@ async def _bounded_body(request: Request, parts: GivenParts) -> bytes:
     openapi_extra=_BODY,
     responses={413: {"model": Problem, "description": "The body is too large, or holds too many documents."}},
 )
-async def post_documents(parts: GivenParts, body: Annotated[bytes, Depends(_bounded_body)]) -> Accepted:
+async def post_documents(parts: GivenParts, body: BoundedBody) -> Accepted:
     """All of them or none: when one is not valid, `errors` names each by its index and reason, and none is
     accepted. 202 means that Kafka has acknowledged all; they are classified and counted soon after."""
-    items = _items(body, parts.policy.max_documents)
+    items = items_of(body, noun="document", limit=parts.policy.max_documents, parse_float=_float, parse_int=_int)
     documents = await run_in_threadpool(parts.publisher.publish, items)
     return Accepted(
         accepted=len(documents),
         documents=[AcceptedDocument(id=d.id, kind=d.kind, published_at=d.published_at) for d in documents],
     )
-
-
-def _items(body: bytes, limit: int) -> list[object]:
-    try:
-        content = json.loads(body, parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
-    except ValueError as error:
-        raise InvalidInput("not_json", f"the body must be JSON in UTF-8: {error}") from error
-    except RecursionError as error:
-        raise InvalidInput("not_json", "the body is nested too deeply") from error
-    items = content if isinstance(content, list) else [content]
-    if not items:
-        raise InvalidInput("no_documents", "the body must hold a document, or a list of at least one")
-    if len(items) > limit:
-        raise TooLarge(f"at most {limit} documents at once (http.max_documents), got {len(items)}")
-    return items
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _float(text: str) -> object:

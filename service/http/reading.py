@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from domain.alert import AlertStatus
 from domain.classification import Label
+from domain.correction import Correction
 from domain.errors import InvalidInput
 from domain.ports import DocumentQuery
 from domain.subject import Subject, SubjectKind
@@ -17,7 +19,7 @@ from domain.timeline import MINUTE, minute_of, start_of, to_rfc3339
 from domain.watermark import watermark
 from service.durations import Duration
 from service.http.errors import PROBLEMS
-from service.http.parameters import SubjectText, Time
+from service.http.parameters import Parameters, SubjectText, Time
 from service.http.parts import GivenParts
 from service.http.views import (
     AlertsView,
@@ -37,13 +39,7 @@ router = APIRouter(prefix="/v1", responses=PROBLEMS)
 _DEFAULT_SPAN = timedelta(hours=24)
 
 
-class _Query(BaseModel):
-    """Query parameters; a misspelt one is an error, not ignored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class SpanQuery(_Query):
+class SpanQuery(Parameters):
     """A span of event time, [from, to)."""
 
     start: Time | None = Field(default=None, alias="from", description="From this time on (RFC 3339).")
@@ -77,7 +73,7 @@ class DocumentsQuery(SpanQuery):
     cursor: str | None = Field(default=None, max_length=500, description="The cursor of the page before.")
 
 
-class AlertsQuery(_Query):
+class AlertsQuery(Parameters):
     """Which alerts."""
 
     status: list[AlertStatus] = Field(default=[], description="Only of these statuses; may be given several times.")
@@ -85,7 +81,7 @@ class AlertsQuery(_Query):
     limit: int = Field(default=100, ge=1, le=1000, description="How many at most.")
 
 
-class DeliveriesQuery(_Query):
+class DeliveriesQuery(Parameters):
     """Which attempts."""
 
     fingerprint: str | None = Field(default=None, pattern="^[0-9a-f]{32}$", description="Only of this alert.")
@@ -138,7 +134,8 @@ def windows(
 
 @router.get("/documents", summary="Documents, the newest first")
 def documents(parts: GivenParts, query: Annotated[DocumentsQuery, Query()]) -> DocumentsView:
-    """Documents published in [from, to). A page ends with a cursor when there are more."""
+    """Documents published in [from, to), with what people corrected; `label` asks for what the model says. A page ends
+    with a cursor when there are more."""
     _check_order(query.start, query.end)
     page = parts.history.documents(
         DocumentQuery(
@@ -151,7 +148,13 @@ def documents(parts: GivenParts, query: Annotated[DocumentsQuery, Query()]) -> D
             cursor=query.cursor,
         )
     )
-    return DocumentsView(documents=[DocumentView.of(stored) for stored in page.documents], cursor=page.cursor)
+    said: defaultdict[str, list[Correction]] = defaultdict(list)
+    for one in parts.corrections.standing_of([stored.scored.document.id for stored in page.documents]):
+        said[one.document_id].append(one)
+    return DocumentsView(
+        documents=[DocumentView.of(stored, said[stored.scored.document.id]) for stored in page.documents],
+        cursor=page.cursor,
+    )
 
 
 @router.get("/alerts", summary="Alerts, the newest start first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.alert import Alert, AlertStatus, Delivery, Evidence, EvidenceDocument, Outcome, Severity
 from domain.classification import Label, ModelRef, Sentiment, Unscored
+from domain.correction import Correction
 from domain.document import Kind
 from domain.ports import StoredDocument, SubjectSummary
 from domain.subject import subjects_of
@@ -78,14 +80,21 @@ class DocumentView(View):
     entities: dict[str, SentimentView] = Field(
         description="What is said of those of the symbols that the text names; of others its sentiment counts."
     )
+    corrected: dict[str, str] = Field(
+        description="By task, the label that a person gives in place of the model's; only what was corrected.",
+        examples=[{"sentiment": "neutral"}],
+    )
+    corrected_entities: dict[str, dict[str, str]] = Field(
+        description="The same by symbol, for tasks of entities.", examples=[{"XOM": {"entity_sentiment": "negative"}}]
+    )
     unscored: Unscored | None = Field(description="Why there is no score; null when there is one.")
     model: ModelView | None
     input_hash: str | None
     config_hash: str
 
     @classmethod
-    def of(cls, stored: StoredDocument) -> Self:
-        """From the domain."""
+    def of(cls, stored: StoredDocument, corrections: Sequence[Correction]) -> Self:
+        """From the domain; `corrections`: what stands of this document."""
         scored, document = stored.scored, stored.scored.document
         classification = scored.classification
         return cls(
@@ -111,6 +120,8 @@ class DocumentView(View):
                 if classification
                 else {}
             ),
+            corrected=_labels(corrections, None),
+            corrected_entities={one.entity: _labels(corrections, one.entity) for one in corrections if one.entity},
             unscored=scored.unscored,
             model=ModelView.of(classification.model) if classification else None,
             input_hash=classification.input_hash if classification else None,
@@ -325,6 +336,11 @@ class DeliveriesView(View):
     """Attempts, the newest first."""
 
     deliveries: list[DeliveryView]
+
+
+def _labels(corrections: Sequence[Correction], entity: str | None) -> dict[str, str]:
+    """Task → label of what is said of the symbol, or of the whole document."""
+    return {one.task: one.label for one in corrections if one.entity == entity and one.label is not None}
 
 
 def _sums(counts: Counts) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from support.builders import at, make_batch, make_record
+from support.postgres_databases import history_at
 
 from service import readiness, wiring
 from service.http.app import create_app
@@ -19,6 +21,8 @@ from stream.admin import KafkaAdmin
 from stream.topics import create_topics, describe_topics
 
 pytestmark = pytest.mark.servers
+
+PATHS = ("subjects", "documents", "corrections", "alerts", "deliveries")
 
 
 @pytest.fixture
@@ -114,7 +118,7 @@ async def test_each_field_that_is_wrong_is_named_and_nothing_is_published(
 
 async def test_an_empty_history_is_no_error(client: httpx.AsyncClient, settings: Settings) -> None:
     prepare(settings)
-    answers = {path: await client.get(f"/v1/{path}") for path in ("subjects", "documents", "alerts", "deliveries")}
+    answers = {path: await client.get(f"/v1/{path}") for path in PATHS}
     assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
     assert answers["documents"].json() == {"documents": [], "cursor": None}
     windows = await client.get("/v1/subjects/entity:AAPL/windows")
@@ -122,6 +126,32 @@ async def test_an_empty_history_is_no_error(client: httpx.AsyncClient, settings:
     bad = await client.get("/v1/documents?cursor=nonsense")
     assert bad.status_code == 422
     assert "cursor" in bad.json()["detail"]
+
+
+async def test_what_is_corrected_stands_beside_what_the_model_says(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    prepare(settings)
+    with history_at(wiring.postgres_dsn(settings)) as history:
+        history.append([make_batch([make_record("a", negative=0.9), make_record("b", published_at=at(1))])])
+    wrong = await client.post("/v1/corrections", json=[{"id": "a", "label": "worse", "by": "ann"}])
+    unknown = await client.post("/v1/corrections", json=[{"id": "zzz", "label": "neutral", "by": "ann"}])
+    assert [answer.json()["errors"][0]["parameter"] for answer in (wrong, unknown)] == ["[0].label", "[0].id"]
+    rows = [
+        {"id": "a", "label": "neutral", "by": "ann", "note": "irony"},
+        {"id": "a", "task": "topic", "label": "Macro", "by": "ann"},
+        {"id": "b", "label": "negative", "by": "ann"},
+        {"id": "b", "label": None, "by": "bob"},
+    ]
+    answer = await client.post("/v1/corrections", json=rows)
+    assert (answer.status_code, answer.json()["recorded"]) == (201, 4)
+    documents = (await client.get("/v1/documents")).json()["documents"]
+    assert {document["id"]: document["corrected"] for document in documents} == {
+        "a": {"sentiment": "neutral", "topic": "Macro"},
+        "b": {},
+    }
+    standing = (await client.get("/v1/corrections?limit=1")).json()["corrections"]
+    assert [(one["id"], one["task"], one["label"]) for one in standing] == [("a", "topic", "Macro")]
 
 
 async def test_a_server_that_is_away_is_a_503_without_secrets(settings: Settings, tmp_path: Path) -> None:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from support.builders import T0, at, entity, make_alert, make_change, make_scored, topic
+from support.fake_corrections import FakeCorrections
 from support.fake_store import FakeAlertStore, FakeDocuments, FakeHistoryReader
 from support.fake_windows import FakeWindows
 
 from domain.alert import AlertStatus, Evidence, EvidenceDocument, PublisherCount
 from domain.classification import ModelRef, Sentiment, Unscored
+from domain.correction import Correction
 from domain.document import Document, Kind
 from domain.errors import PermanentError, TemporaryError
 from domain.timeline import minute_of
+from models.folder import Kind as TaskKind
+from models.folder import ModelSettings
 from service.http.app import create_app, create_probe_app
 from service.http.parts import Check, HttpPolicy, Parts, Probes
 from service.metrics import PrometheusTelemetry
@@ -28,6 +34,18 @@ from stream.publish import Refusal, Refused
 
 ENERGY = topic("Energy | Oil")
 MINUTE = minute_of(T0)
+MODEL = ModelSettings(
+    name="tone",
+    tasks={
+        "sentiment": ("negative", "neutral", "positive"),
+        "topic": ("Fed", "Macro"),
+        "entity_sentiment": ("negative", "neutral", "positive"),
+    },
+    kinds={"entity_sentiment": TaskKind.ENTITY},
+    languages=("en",),
+    normaliser="1",
+    window_tokens=16,
+)
 
 
 @dataclass
@@ -66,6 +84,10 @@ class World:
     publisher: FakePublisher = field(default_factory=FakePublisher)
     telemetry: PrometheusTelemetry = field(default_factory=PrometheusTelemetry)
     checks: list[Check] = field(default_factory=list)
+    model: Callable[[], ModelSettings] = lambda: MODEL
+
+    def __post_init__(self) -> None:
+        self.corrections = FakeCorrections(self.history)
 
 
 @pytest.fixture
@@ -79,6 +101,8 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
         history=FakeHistoryReader(world.history, world.alerts),
         windows=world.windows,
         publisher=world.publisher,
+        corrections=world.corrections,
+        model=lambda: world.model(),
         telemetry=world.telemetry,
         probes=Probes(checks=world.checks, render_metrics=world.telemetry.render, timeout=0.2),
         clock=lambda: at(60),
@@ -235,6 +259,142 @@ async def test_a_bug_of_ours_shows_nothing_of_its_inside(client: httpx.AsyncClie
     assert "hunter2" not in answer.text
 
 
+# --- corrections in and out ------------------------------------------------------------------------------------------
+
+
+def correction(
+    document_id: str, label: str | None, *, task: str = "sentiment", entity: str | None = None, note: str = ""
+) -> Correction:
+    return Correction(document_id=document_id, task=task, label=label, entity=entity, by="ann", note=note)
+
+
+async def test_a_correction_is_recorded_and_shown_with_the_text(client: httpx.AsyncClient, world: World) -> None:
+    world.history.add(make_scored("a", negative=0.9))
+    answer = await client.post("/v1/corrections", json={"id": "a", "label": "neutral", "by": "ann", "note": "irony"})
+    said = {"id": "a", "task": "sentiment", "label": "neutral", "entity": None, "by": "ann", "note": "irony"}
+    assert answer.status_code == 201
+    assert answer.json() == {"recorded": 1, "corrections": [said]}
+
+    [standing] = (await client.get("/v1/corrections")).json()["corrections"]
+    recorded_at = datetime.fromisoformat(standing.pop("recorded_at"))
+    assert standing == said | {"text": world.history.by_id["a"].scored.document.content}
+    assert datetime.now(UTC) - recorded_at < timedelta(minutes=1)
+
+
+async def test_corrections_that_stand_come_the_newest_first(client: httpx.AsyncClient, world: World) -> None:
+    world.history.add(make_scored("a"), make_scored("b"))
+    world.corrections.add([correction("a", "negative"), correction("a", "Fed", task="topic")])
+    rows = [{"id": "b", "label": "positive", "by": "bob"}, {"id": "a", "label": None, "by": "bob"}]
+    assert (await client.post("/v1/corrections", json=rows)).json()["corrections"][1]["label"] is None
+
+    async def shown(**params: str) -> list[tuple[str, str, str]]:
+        found = (await client.get("/v1/corrections", params=params)).json()["corrections"]
+        return [(one["id"], one["task"], one["label"]) for one in found]
+
+    assert await shown() == [("b", "sentiment", "positive"), ("a", "topic", "Fed")]
+    assert await shown(task="topic") == [("a", "topic", "Fed")]
+    assert await shown(limit="1") == [("b", "sentiment", "positive")]
+    assert await shown(task="mood") == []
+
+
+async def test_documents_show_what_stands_corrected_of_them(client: httpx.AsyncClient, world: World) -> None:
+    world.history.add(make_scored("a", negative=0.9, symbols=["NGB"]), make_scored("b", published_at=at(1)))
+    world.corrections.add(
+        [
+            correction("a", "neutral"),
+            correction("a", "Fed", task="topic"),
+            correction("a", "positive", task="entity_sentiment", entity="NGB"),
+            correction("b", "negative"),
+            correction("b", None),
+        ]
+    )
+    b, a = (await client.get("/v1/documents")).json()["documents"]
+    assert a["sentiment"]["label"] == "negative"
+    assert a["corrected"] == {"sentiment": "neutral", "topic": "Fed"}
+    assert a["corrected_entities"] == {"NGB": {"entity_sentiment": "positive"}}
+    assert (b["corrected"], b["corrected_entities"]) == ({}, {})
+
+
+RIGHT = {"id": "a", "label": "negative", "by": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "parameter", "said"),
+    [
+        (RIGHT | {"id": "zzz"}, "[1].id", "no document with this id: give it as GET /v1/documents shows it"),
+        (RIGHT | {"id": 3}, "[1].id", "'id' must be a text, got 3"),
+        (RIGHT | {"id": "\ud800"}, "[1].id", "half of a surrogate pair: leave it out"),
+        (RIGHT | {"label": "bad"}, "[1].label", "sentiment has no label 'bad'; known: negative, neutral, positive"),
+        (RIGHT | {"label": True}, "[1].label", "null takes the correction back"),
+        ({"id": "a", "by": "ann"}, "[1].label", "'label' is missing"),
+        (RIGHT | {"task": "topics"}, "[1].task", "no task 'topics'; did you mean topic?"),
+        (RIGHT | {"task": None}, "[1].task", "must be a text"),
+        (RIGHT | {"task": "entity_sentiment"}, "[1].entity", "wants the symbol"),
+        (RIGHT | {"entity": "NGB"}, "[1].entity", "is about the document, not a symbol"),
+        (RIGHT | {"task": "entity_sentiment", "entity": "ngb"}, "[1].entity", "in capitals: NGB, not ngb"),
+        (RIGHT | {"by": " "}, "[1].by", "must be a text, got ' ': who says so"),
+        ({"id": "a", "label": "negative"}, "[1].by", "'by' is missing: who says so"),
+        (RIGHT | {"note": ["x" * 99]}, "[1].note", "must be a text"),
+        (RIGHT | {"note": "\0"}, "[1].note", "NUL"),
+        (RIGHT | {"lable\ud800": "x"}, "[1]", "did you mean label?"),
+        ("negative", "[1]", "not a JSON object, but 'negative'"),
+    ],
+)
+async def test_each_correction_that_is_not_valid_is_named_and_none_is_recorded(
+    client: httpx.AsyncClient, world: World, wrong: object, parameter: str, said: str
+) -> None:
+    world.history.add(make_scored("a"))
+    answer = await client.post("/v1/corrections", content=json.dumps([RIGHT, wrong]))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "1 of 2 corrections are not valid; none was recorded"
+    [error] = answer.json()["errors"]
+    assert (error["parameter"], error["index"]) == (parameter, 1)
+    assert said in error["message"]
+    assert world.corrections.standing() == []
+
+
+async def test_all_documents_that_are_unknown_are_named(client: httpx.AsyncClient, world: World) -> None:
+    world.history.add(make_scored("a"))
+    answer = await client.post("/v1/corrections", json=[RIGHT | {"id": "y"}, RIGHT, RIGHT | {"id": "z"}])
+    assert [(error["parameter"], error["reason"]) for error in answer.json()["errors"]] == [
+        ("[0].id", "document_unknown"),
+        ("[2].id", "document_unknown"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{", 422, "must be JSON"),
+        (b'{"id": ' + b"9" * 1000 + b"}", 422, "1 of 1 corrections are not valid"),
+        (b'{"id": 1e400}', 422, "1 of 1 corrections are not valid"),
+        (b"[]", 422, "the body must hold a correction, or a list of at least one"),
+        (b"[1, 2, 3, 4]", 413, "at most 3 corrections at once (http.max_documents)"),
+        (b'{"note": "' + b"a" * 3000 + b'"}', 413, "at most 2000 bytes"),
+    ],
+)
+async def test_a_body_that_holds_no_corrections_is_refused(
+    client: httpx.AsyncClient, body: bytes, status: int, said: str
+) -> None:
+    answer = await client.post("/v1/corrections", content=body)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert said in answer.json()["detail"]
+
+
+async def test_when_it_cannot_be_known_what_the_model_says_nothing_is_recorded(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    def gone() -> ModelSettings:
+        raise PermanentError("no model 'tone-3': give a folder that holds a groundswell.json")
+
+    world.history.add(make_scored("a"))
+    world.model = gone
+    answer = await client.post("/v1/corrections", json=RIGHT)
+    assert (answer.status_code, answer.json()["detail"][:18]) == (500, "no model 'tone-3':")
+    assert world.corrections.standing() == []
+
+
 # --- windows ---------------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +461,9 @@ async def test_a_subject_survives_being_url_encoded(client: httpx.AsyncClient, w
         ("/v1/documents?limit=9999", "limit", "less than or equal to 1000"),
         ("/v1/documents?label=bad", "label", "'negative', 'neutral' or 'positive'"),
         ("/v1/documents?subject=AAPL", "subject", "topic:NAME or entity:SYMBOL"),
+        ("/v1/corrections?limit=1001", "limit", "less than or equal to 1000"),
+        ("/v1/corrections?task=", "task", "at least 1 character"),
+        ("/v1/corrections?entity=A", "entity", "is not a parameter of this address"),
         ("/v1/alerts?status=open", "status", "'pending', 'firing' or 'resolved'"),
         ("/v1/deliveries?fingerprint=x", "fingerprint", "should match pattern"),
     ],
@@ -446,6 +609,12 @@ async def test_the_api_describes_itself_with_examples(client: httpx.AsyncClient)
     post = schema["paths"]["/v1/documents"]["post"]
     assert "examples" in post["requestBody"]["content"]["application/json"]
     assert {"202", "413", "422", "503"} <= set(post["responses"])
+    correct = schema["paths"]["/v1/corrections"]["post"]
+    assert {"201", "413", "422", "503"} <= set(correct["responses"])
+    body = correct["requestBody"]["content"]["application/json"]
+    one, many = (example["value"] for example in body["examples"].values())
+    for example in (one, many):
+        jsonschema.validate(example, body["schema"])
     names = {parameter["name"] for parameter in schema["paths"]["/v1/subjects/{subject}/windows"]["get"]["parameters"]}
     assert names == {"subject", "from", "to", "step"}
     for path in schema["paths"].values():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from support.fake_corrections import FakeCorrections
 from support.fake_store import FakeAlertStore, FakeDocuments, FakeHistoryReader
 from support.fake_windows import FakeWindows
 
@@ -32,10 +33,13 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         topics={Kind.NEWS: "news", Kind.COMMENT: "comments"},
         clock=lambda: NOW,
     )
+    documents = FakeDocuments()
     parts = Parts(
-        history=FakeHistoryReader(FakeDocuments(), FakeAlertStore()),
+        history=FakeHistoryReader(documents, FakeAlertStore()),
         windows=FakeWindows(),
         publisher=publisher,
+        corrections=FakeCorrections(documents),
+        model=lambda: pytest.fail("nobody corrects anything"),
         telemetry=NoTelemetry(),
         probes=Probes(checks=[], render_metrics=lambda: b""),
         clock=lambda: NOW,
