@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ class TextClassifier:
         padding_id: int = 0,
         cache: ScoreCache | None = None,
     ) -> None:
-        """`tokenizer` neither pads nor cuts."""
+        """`tokenizer` neither pads nor cuts. Raises PermanentError when its special tokens fill a window."""
         self._settings = settings
         self._ref = settings.ref
         self._tokenizer = tokenizer
@@ -80,8 +81,14 @@ class TextClassifier:
         kinds = {task: settings.kinds.get(task, Kind.SINGLE) for task in settings.tasks}
         self._text_kinds = {task: kind for task, kind in kinds.items() if kind is not Kind.ENTITY}
         self._entity_task = next((task for task, kind in kinds.items() if kind is Kind.ENTITY), None)
-        self._before, self._after = _special_tokens(tokenizer)
-        self._content_tokens = settings.window_tokens - len(self._before) - len(self._after)
+        self._before, self._after = special_tokens(tokenizer)
+        special = len(self._before) + len(self._after)
+        self._content_tokens = settings.window_tokens - special
+        if self._content_tokens < 1:
+            raise PermanentError(
+                f"{self._ref.name}: windows of {settings.window_tokens} tokens have no room for a text beside "
+                f"{special} special ones; mend window_tokens, or the checkpoint's model_max_length"
+            )
 
     @property
     def settings(self) -> ModelSettings:
@@ -107,8 +114,10 @@ class TextClassifier:
         return frozenset(self._settings.languages)
 
     def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> PreparedTexts:
+        """Raises ValueError when there are names, but not for each text."""
         normalised = [normalise(text) for text in texts]
-        readings = [self._reading(text, names[number] if names else {}) for number, text in enumerate(normalised)]
+        asked = names or [{}] * len(texts)
+        readings = [self._reading(text, of_text) for text, of_text in zip(normalised, asked, strict=True)]
         distinct = dict(zip(readings, normalised, strict=True))
         known = {reading: answer for reading in distinct if self._cache and (answer := self._cache.get(reading))}
         unread = [reading for reading in distinct if reading not in known]
@@ -124,7 +133,8 @@ class TextClassifier:
             mentions += self._mentions(number, reading, encoding, spans, first_window=len(windows))
             starts.append(len(windows))
             for start, end in spans:
-                windows.append([*self._before, *ids[start:end], *self._after])
+                # Of no token at all (an empty text, a tokenizer without special ones) no network makes a number.
+                windows.append([*self._before, *ids[start:end], *self._after] or [self._padding_id])
                 weights.append((end - start) / read if read else 1.0)
         return PreparedTexts(
             readings=tuple(readings),
@@ -174,17 +184,22 @@ class TextClassifier:
     def _mentions(
         self, text: int, reading: Reading, encoding: Any, spans: Sequence[tuple[int, int]], *, first_window: int
     ) -> Iterator[Mention]:
+        if not reading.mentions:
+            return
+        # Bisected: a text may say one name ten thousand times.
+        token_starts, token_ends = zip(*encoding.offsets, strict=True) if encoding.offsets else ((), ())
+        window_ends = [end for _, end in spans]
+        shift = len(self._before)
         for symbol, places in reading.mentions:
-            for place in places:
-                tokens = [n for n, (start, end) in enumerate(encoding.offsets) if start < place[1] and end > place[0]]
-                if not tokens:
-                    continue
-                for window, (start, end) in enumerate(spans, first_window):
-                    rows = range(max(tokens[0], start) - start, min(tokens[-1] + 1, end) - start)
-                    if rows:
-                        shift = len(self._before)
-                        where = slice(rows.start + shift, rows.stop + shift)
-                        yield Mention(text=text, symbol=symbol, window=window, rows=where)
+            for place_start, place_end in places:
+                first, last = bisect_right(token_ends, place_start), bisect_left(token_starts, place_end)
+                for number in range(bisect_right(window_ends, first), len(spans)):
+                    start, end = spans[number]
+                    rows = range(max(first, start) - start, min(last, end) - start)
+                    if not rows:
+                        break
+                    where = slice(rows.start + shift, rows.stop + shift)
+                    yield Mention(text=text, symbol=symbol, window=first_window + number, rows=where)
 
     def _averaged(
         self, prepared: PreparedTexts, logits: Sequence[NDArray[np.float32]], task: str
@@ -220,7 +235,7 @@ class TextClassifier:
         return dict(zip(self._settings.tasks[task], scores, strict=True))
 
 
-def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """The ids that the tokenizer puts before a text and after it."""
     encoding = tokenizer.encode("a")
     special = encoding.special_tokens_mask

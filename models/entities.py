@@ -21,18 +21,22 @@ def find(text: str, names: Mapping[str, Sequence[str]]) -> dict[str, tuple[Span,
     a symbol's spans ascend.
     """
     symbols: dict[str, set[str]] = {}
+    spelt: dict[str, str] = {}
     for symbol, given in names.items():
-        for name in (*given, f"${symbol}"):
-            symbols.setdefault(normalise(name).lower(), set()).add(symbol)
-    taken: list[Span] = []
+        for name in map(normalise, (*given, f"${symbol}")):
+            # In lower case only to be one with its other spellings: "i̇ş", of which "İŞ" is the upper case, is not found
+            # in "İş".
+            symbols.setdefault(name.lower(), set()).add(symbol)
+            spelt.setdefault(name.lower(), name)
+    taken = bytearray(len(text))
     found: dict[str, list[Span]] = {}
     for name in sorted(symbols, key=lambda name: (-len(name), name)):
-        for match in _pattern(name).finditer(text):
-            span = match.span()
-            if all(span[1] <= start or end <= span[0] for start, end in taken):
-                taken.append(span)
+        for match in _pattern(spelt[name]).finditer(text):
+            start, end = match.span()
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
                 for symbol in symbols[name]:
-                    found.setdefault(symbol, []).append(span)
+                    found.setdefault(symbol, []).append((start, end))
     return {symbol: tuple(sorted(spans)) for symbol, spans in sorted(found.items())}
 
 

@@ -15,7 +15,7 @@ from domain.classification import SENTIMENT, ModelRef
 from domain.errors import InvalidInput, PermanentError
 from domain.ports import Names
 from models.attribution import Progress, Window, attribute, windows_of
-from models.classifier import TextClassifier
+from models.classifier import TextClassifier, special_tokens
 from models.folder import Kind
 from models.load import load_classifier
 from models.normalise import normalise
@@ -72,7 +72,8 @@ class Explanation:
 
 
 class Explainer:
-    """A model in full precision, beside the same model as it is served."""
+    """A model in full precision, beside the same model as it is served. For one thread: captum hooks into the network
+    while it computes."""
 
     def __init__(self, exact: TextClassifier, served: TextClassifier) -> None:
         """`exact` runs on torch; neither keeps a cache. Raises PermanentError when the tokenizer has no token that says
@@ -169,12 +170,11 @@ class Explainer:
         prepared = self._exact.prepare([text], _asked(entity))
         if entity is not None and not prepared.mentions:
             raise InvalidInput("entity_not_found", f"the text does not name {entity!r}; give a name as it stands there")
-        special = self._tokenizer.encode("a").special_tokens_mask
-        before = special.index(0)
+        before, after = special_tokens(self._tokenizer)
         return windows_of(
             prepared,
             entity=entity is not None,
-            special=(before, sum(special) - before),
+            special=(len(before), len(after)),
             blank=self._blank_id,
         )
 

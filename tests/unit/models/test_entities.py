@@ -33,6 +33,7 @@ APPLE = {"AAPL": ("Apple", "Apple Inc")}
         ("L'Oréal und Hugo Boss & Co.", {"OR": ("L'Oréal",), "BOSS": ("hugo  boss",)}, None),
         ("What $ and (c) mean", {"X": ("", " ", "$", "(c)")}, {"X": ["(c)"]}),
         ("", APPLE, {}),
+        ("İş Bankası yükseldi", {"ISCTR": ("İş Bankası",)}, {"ISCTR": ["İş Bankası"]}),
     ],
 )
 def test_names_are_found_in_any_case_at_word_boundaries_the_longest_first(

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.tiny_checkpoints import tiny_roberta
+from support.tiny_models import tiny_encoder
 from support.tiny_networks import SENTIMENTS, tiny_network
 
+from models.backend import Logits
+from models.batches import Batch, cut
 from models.cache import ScoreCache
 from models.classifier import TextClassifier
-from models.folder import read_settings
+from models.entities import find
+from models.folder import Kind, read_settings
 from models.load import load_classifier, load_tokenizer
 from models.network import load_network
+from models.normalise import normalise
 from models.torch_backend import TorchBackend
 
 NAMES = {"A": ("firma",), "B": ("firmb", "firmb holds"), "C": ("firmc",)}
@@ -99,6 +108,49 @@ def test_both_backends_agree_on_every_kind_of_task(folder: Path) -> None:
         assert one.entities.keys() == other.entities.keys()
         for symbol, scores in one.entities.items():
             assert scores == pytest.approx(other.entities[symbol], abs=1e-3)
+
+
+@pytest.mark.parametrize("make", [tiny_encoder, tiny_roberta])
+def test_mentions_are_the_tokens_that_share_a_character_with_a_name(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    settings = replace(
+        read_settings(tiny_network(tmp_path / "any", openvino=False)), window_tokens=9, tasks={"e": SENTIMENTS},
+        kinds={"e": Kind.ENTITY},
+    )  # fmt: skip
+    tokenizer = load_tokenizer(make(tmp_path / "tokenizer"))
+    classifier = TextClassifier(settings, tokenizer, NoBackend())
+    for text in (*TEXTS, "ﬁrma – $C.firmbfirma, fïrma\N{ZERO WIDTH SPACE}firma 中firmc", "$c " * 30):
+        prepared = classifier.prepare([text], [NAMES])
+        found = find(normalise(text), NAMES)
+        offsets = tokenizer.encode(normalise(text), add_special_tokens=False).offsets
+        spans = cut(len(offsets), 7)
+        expected = [
+            (symbol, window, tokens[0] - start + 1, tokens[-1] - start + 2)
+            for symbol, places in found.items()
+            for low, high in places
+            for window, (start, end) in enumerate(spans)
+            if (tokens := [n for n in range(start, end) if offsets[n][0] < high and offsets[n][1] > low])
+        ]
+        mentions = [(one.symbol, one.window, one.rows.start, one.rows.stop) for one in prepared.mentions]
+        assert mentions == expected
+
+
+def test_a_text_that_says_one_name_ten_thousand_times_holds_nobody_up(folder: Path) -> None:
+    classifier = TextClassifier(read_settings(folder), load_tokenizer(folder), NoBackend())
+    began = time.process_time()
+    prepared = classifier.prepare(["$C " * 20_000], [NAMES])
+    assert time.process_time() - began < 10  # a second; minutes, if each mention looked at each token
+    assert len(prepared.mentions) > 1000
+
+
+class NoBackend:
+    """What is prepared for it is not run."""
+
+    token_budget = 512
+
+    def run(self, batches: Sequence[Batch]) -> list[Logits]:
+        raise AssertionError
 
 
 def test_what_is_repeated_is_read_once_for_each_set_of_mentions(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from domain.errors import PermanentError
 from models.backend import Logits
@@ -57,6 +58,21 @@ def test_the_longest_texts_that_come_in_are_bounded(classifier: TextClassifier, 
     assert 1 <= len(prepared.weights) <= MAX_WINDOWS
     assert prepared.weights.sum() == pytest.approx(1)
     assert max(batch.ids.shape[1] for batch in prepared.batches) <= 128
+
+
+def test_a_text_without_any_token_is_read_as_one_of_padding() -> None:
+    folder = SHIPPED / DEFAULT_MODEL
+    tokenizer = load_tokenizer(folder)
+    plain = Tokenizer(tokenizer.model)  # of which a checkpoint that generates text may have the like: no special tokens
+    classifier = TextClassifier(read_settings(folder), plain, CountingBackend(0), padding_id=7)
+    [batch] = classifier.prepare([""]).batches
+    assert batch.ids[batch.mask == 1].tolist() == [7]
+    assert len(classifier.classify(["", "a"])) == 2
+
+
+def test_names_are_given_for_each_text_or_for_none(classifier: TextClassifier) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        classifier.prepare(["a", "b"], [{}])
 
 
 def test_scores_that_are_not_numbers_are_an_error() -> None:
