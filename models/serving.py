@@ -91,7 +91,12 @@ class Classifier:
 
     def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
         """Raises Overloaded, at once, when more texts wait than the policy allows; PermanentError when the model
-        fails."""
+        fails; ValueError when there are names, but not for each text."""
+        if not texts:
+            return []
+        if names and len(names) != len(texts):
+            # They would be taken for those of the next call's texts.
+            raise ValueError(f"{len(names)} entries of names are given for {len(texts)} texts")
         call = _Call(texts, names)
         with self._changed:
             if self._queue.texts and self._queue.texts + len(texts) > self._policy.max_waiting:
@@ -110,6 +115,12 @@ class Classifier:
                 self._free -= 1
             try:
                 self._answer(calls)
+            except BaseException:
+                # This thread is being ended; the others must not wait for it for ever.
+                for one in calls:
+                    if not one.answers.done():
+                        one.answers.set_exception(TemporaryError("the pass was interrupted", delay=0))
+                raise
             finally:
                 with self._changed:
                     self._free += 1
@@ -141,11 +152,6 @@ class Classifier:
             for call in calls:
                 self._answer([call])
             return
-        except BaseException:
-            # This thread is being ended; the others must not wait for it for ever.
-            for call in calls:
-                call.answers.set_exception(TemporaryError("the pass was interrupted", delay=0))
-            raise
         start = 0
         for call in calls:
             call.answers.set_result(answers[start : start + len(call.texts)])

@@ -10,7 +10,7 @@ import pytest
 from support.classifiers import POISON, HashClassifier
 
 from domain.classification import Classification
-from domain.errors import Overloaded
+from domain.errors import Overloaded, TemporaryError
 from domain.ports import Names
 from models import AdmissionPolicy, Classifier
 
@@ -101,6 +101,33 @@ def test_a_text_that_the_model_fails_on_fails_its_own_call_alone() -> None:
         assert also_good.result(20) == HashClassifier().classify(["b"])
         with pytest.raises(RuntimeError, match="poisonous"):
             bad.result(20)
+
+
+def test_when_the_thread_of_a_pass_is_ended_the_others_in_it_are_told() -> None:
+    class Ended(Gated):
+        def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
+            if list(texts) == ["b"]:
+                raise KeyboardInterrupt
+            return super().classify(texts, names)
+
+    model = Ended()
+    with ThreadPoolExecutor(20) as threads:
+        waiting = Waiting(model, Classifier(model), threads)
+        for text in (POISON, "b", "c"):
+            waiting.add([text])
+        model.let.set()
+        wait(waiting.calls[:2])
+        outcomes = [call.exception(20) for call in waiting.calls[2:]]
+    # Whoever ran the pass was ended, whichever of them it was; of the texts, the first was tried before that.
+    assert sum(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes) <= 1
+    assert isinstance(outcomes[2], (TemporaryError, KeyboardInterrupt)), "it never had its turn"
+    assert waiting.classifier.waiting == 0
+    assert len(waiting.classifier.classify(["d"])) == 1, "the next pass is free"
+
+
+def test_names_that_do_not_match_the_texts_are_refused_before_they_reach_a_shared_pass() -> None:
+    with pytest.raises(ValueError, match="1 entries of names are given for 2 texts"):
+        Classifier(HashClassifier()).classify(["a", "b"], [{"AAPL": ("Apple",)}])
 
 
 def test_many_threads_get_the_answers_of_one() -> None:
