@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -17,7 +18,9 @@ SETTINGS_FILE = "groundswell.json"
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "config.json"
 OPENVINO_FILES = ("openvino/model.xml", "openvino/model.bin")
-TORCH_FILES = (CONFIG_FILE, "model.safetensors", "heads.safetensors")
+ENCODER_FILE = "model.safetensors"
+HEADS_FILE = "heads.safetensors"
+TORCH_FILES = (CONFIG_FILE, ENCODER_FILE, HEADS_FILE)
 ADAPTER_FILES = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
 """Of an encoder with learnt prefixes, which cannot be merged into its weights: PEFT's own files."""
 
@@ -78,9 +81,12 @@ class ModelSettings:
 
 
 def write_settings(folder: Path, settings: ModelSettings) -> None:
-    """Write `groundswell.json`."""
+    """Write `groundswell.json`, beside the one there and then over it: whoever reads the folder meanwhile, or after a
+    kill, finds one of the two whole."""
     text = json.dumps(asdict(settings), indent=2, ensure_ascii=False)
-    (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+    new = folder / f"{SETTINGS_FILE}.new"
+    new.write_text(text + "\n", encoding="utf-8")
+    new.replace(folder / SETTINGS_FILE)
 
 
 def read_settings(folder: Path) -> ModelSettings:
@@ -92,11 +98,25 @@ def read_settings(folder: Path) -> ModelSettings:
         raw["languages"] = tuple(raw["languages"])
         raw["kinds"] = {task: Kind(kind) for task, kind in raw.get("kinds", {}).items()}
         raw["pooling"] = Pooling(raw.get("pooling", Pooling.MEAN))
-        return ModelSettings(**raw)
+        settings = ModelSettings(**raw)
+        _check(settings)
+        return settings
     except OSError as error:
         raise PermanentError(f"{folder} is no model folder (no {SETTINGS_FILE}: {error.strerror})") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PermanentError(f"{path} is damaged ({error!r}); restore it, or train the model again") from error
+
+
+def _check(settings: ModelSettings) -> None:
+    """Raise ValueError or TypeError for what would fail, or give wrong scores, only once a text is read."""
+    for task, labels in settings.tasks.items():
+        if not labels or len(set(labels)) < len(labels):
+            raise ValueError(f"task {task!r} must have labels, each once")
+    for task, temperature in settings.temperatures.items():
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"the temperature of {task!r} must be above 0, got {temperature!r}")
+    if settings.window_tokens < 1:
+        raise ValueError(f"window_tokens must be at least 1, got {settings.window_tokens!r}")
 
 
 def seal(folder: Path, **training: Any) -> ModelSettings:

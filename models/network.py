@@ -15,10 +15,8 @@ from transformers.utils import logging
 
 from domain.errors import PermanentError
 from models.attention import pruned_heads, shape_like
-from models.folder import ADAPTER_FILES, Kind, ModelSettings, Pooling
+from models.folder import ADAPTER_FILES, ENCODER_FILE, HEADS_FILE, Kind, ModelSettings, Pooling
 
-ENCODER_FILE = "model.safetensors"
-HEADS_FILE = "heads.safetensors"
 DROPOUT = 0.1
 
 # Loading an encoder without its pooler is meant, and neither that nor a bar belongs in a service's log.

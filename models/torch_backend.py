@@ -12,8 +12,8 @@ from domain.errors import PermanentError
 from models.backend import Backend, Logits
 from models.batches import Batch
 from models.first_token import is_bert_like
-from models.folder import Kind, ModelSettings
-from models.network import HEADS_FILE, MultiTaskNetwork, load_network
+from models.folder import HEADS_FILE, Kind, ModelSettings
+from models.network import MultiTaskNetwork, load_network
 from models.packed import PackedNetwork
 from models.packed_backend import PackedBackend
 from models.sequence_classifier import WholeNetwork, load_checkpoint

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +78,42 @@ def test_damaged_settings_are_named(folder: Path, text: str) -> None:
     (folder / "groundswell.json").write_text(text)
     with pytest.raises(PermanentError, match=r"groundswell\.json is damaged"):
         load_classifier(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperatures": {"topic": 0}}, "temperature of 'topic' must be above 0"),
+        ({"temperatures": {"topic": "warm"}}, "damaged"),
+        ({"tasks": {"sentiment": ["good", "bad", "good"]}}, "task 'sentiment' must have labels, each once"),
+        ({"tasks": {"sentiment": []}}, "task 'sentiment' must have labels, each once"),
+        ({"window_tokens": 0}, "window_tokens must be at least 1"),
+        ({"window_tokens": 2}, "windows of 2 tokens have no room for a text beside 2 special ones"),
+    ],
+)
+def test_settings_that_no_text_could_be_scored_with_are_named_when_they_are_loaded(
+    folder: Path, change: dict[str, Any], message: str
+) -> None:
+    raw = json.loads((folder / "groundswell.json").read_text())
+    (folder / "groundswell.json").write_text(json.dumps({**raw, **change}))
+    with pytest.raises(PermanentError, match=message):
+        load_classifier(folder, device="cpu")
+
+
+def test_settings_that_can_not_be_written_leave_the_ones_that_are_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_settings(folder)
+    write = Path.write_text
+
+    def full(path: Path, text: str, **options: Any) -> None:
+        write(path, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        seal(folder, note="of no use")
+    assert read_settings(folder) == before
 
 
 def test_a_model_made_for_another_normaliser_is_refused(folder: Path) -> None:
