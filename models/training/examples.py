@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.errors import InvalidInput
-from models.folder import Kind
-from models.training.config import Config, DataFile, HeldOut
-from models.training.data import LeftOut, Row, read_file
+from models.folder import Kind, digest
+from models.training.config import Config, DataFile
+from models.training.data import LeftOut, Row, mentions, read_file
 from models.training.hooks import SoftLabels
 from models.training.splits import folds, hold_out, stories
 
@@ -31,6 +30,11 @@ class Label:
     """Of its loss."""
     entity: str | None = None
     """The name that it is about, for tasks of kind entity."""
+
+    @property
+    def about(self) -> tuple[str, str | None]:
+        """The task, and the name as it is compared: a text's mentions of a name are found in any case."""
+        return self.task, None if self.entity is None else self.entity.lower()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class Corpus:
     out_of_fold: tuple[Example, ...]
     """Neither trained on nor measured (`HeldOut.fold`)."""
     unlabelled: tuple[Example, ...] = ()
-    """Texts of `distil.unlabelled` that are new and nearly repeat nothing held out."""
+    """Texts of `distil.unlabelled` that are new and nearly repeat nothing that is kept from training."""
     files: tuple[FileFigures, ...] = ()
 
 
@@ -84,7 +88,7 @@ def read_corpus(config: Config, data_dir: Path) -> Corpus:
         files.append(figures)
         rows += [(item, row) for row in read]
     _check_classes(config, rows)
-    corpus = _split(config.held_out, _merged(config, rows), _texts_of_held_out_files(rows))
+    corpus = _split(config, _merged(config, rows), measured={row.text for item, row in rows if item.held_out})
     if not corpus.training:
         raise InvalidInput("training_data", "no text is left to train on: everything is held out")
     added = []
@@ -105,9 +109,9 @@ def teach(config: Config, corpus: Corpus, soft_labels: SoftLabels) -> Corpus:
 
 def merge(labels: Sequence[Label]) -> tuple[Label, ...]:
     """One label for each task, source and name: where a source contradicts itself, the mean of what it says."""
-    groups: dict[tuple[str, str, str | None], list[Label]] = defaultdict(list)
+    groups: dict[tuple[str, tuple[str, str | None]], list[Label]] = defaultdict(list)
     for label in labels:
-        groups[label.task, label.source, label.entity].append(label)
+        groups[label.source, label.about].append(label)
     return tuple(
         replace(
             group[0],
@@ -115,6 +119,13 @@ def merge(labels: Sequence[Label]) -> tuple[Label, ...]:
         )
         for group in groups.values()
     )
+
+
+def places(target: Sequence[float], kind: Kind) -> list[int]:
+    """Which of a task's labels a target stands for: the likeliest, or for kind multi each that is as likely as not."""
+    if kind is Kind.MULTI:
+        return [place for place, share in enumerate(target) if share >= 0.5]
+    return [target.index(max(target))]
 
 
 def read_item(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row], FileFigures]:
@@ -135,10 +146,13 @@ def read_item(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row]
         separator=item.separator,
         left_out=left_out,
     )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     figures = FileFigures(
-        source=item.source, file=item.file, task=item.task, digest=digest, rows=len(rows), left_out=dict(left_out)
+        source=item.source,
+        file=item.file,
+        task=item.task,
+        digest=digest(path),
+        rows=len(rows),
+        left_out=dict(left_out),
     )
     return rows, figures
 
@@ -180,14 +194,11 @@ def _label(config: Config, item: DataFile, row: Row) -> Label:
     return Label(task=item.task, source=item.source, target=target, entity=row.entity)
 
 
-def _texts_of_held_out_files(rows: Sequence[tuple[DataFile, Row]]) -> set[str]:
-    return {row.text for item, row in rows if item.held_out}
-
-
-def _split(policy: HeldOut, examples: Sequence[Example], measured: set[str]) -> Corpus:
+def _split(config: Config, examples: Sequence[Example], *, measured: Collection[str]) -> Corpus:
     """`measured`: texts that are held out whatever the split says; what nearly repeats one goes with it."""
+    policy = config.held_out
     texts = [example.text for example in examples]
-    names = [_names(example) for example in examples] if policy.stratify else None
+    names = [_names(config, example) for example in examples] if policy.stratify else None
     held = hold_out(texts, share=policy.share, seed=policy.seed, labels=names)
     if measured:
         groups = stories(texts)
@@ -197,16 +208,21 @@ def _split(policy: HeldOut, examples: Sequence[Example], measured: set[str]) -> 
     rest = [example for example, is_held in zip(examples, held, strict=True) if not is_held]
     out_of_fold: list[Example] = []
     if policy.folds is not None:
-        names = [_names(example) for example in rest] if policy.stratify else None
+        names = [_names(config, example) for example in rest] if policy.stratify else None
         fold = folds([example.text for example in rest], policy.folds, policy.seed, labels=names)
         out_of_fold = [example for example, number in zip(rest, fold, strict=True) if number == policy.fold]
         rest = [example for example, number in zip(rest, fold, strict=True) if number != policy.fold]
     return Corpus(training=tuple(rest), held_out=tuple(held_out), out_of_fold=tuple(out_of_fold))
 
 
-def _names(example: Example) -> set[str]:
-    """What the split keeps the shares of: each task's labels by source."""
-    return {f"{label.task}/{label.source}={label.target.index(max(label.target))}" for label in example.labels}
+def _names(config: Config, example: Example) -> set[str]:
+    """What the split keeps the shares of: each task's labels by source. A text with none of a multi-label task's labels
+    counts as such."""
+    return {
+        f"{label.task}/{label.source}={place}"
+        for label in example.labels
+        for place in places(label.target, config.tasks[label.task].kind) or [""]
+    }
 
 
 def _with_added(corpus: Corpus, added: Sequence[Example]) -> Corpus:
@@ -216,11 +232,28 @@ def _with_added(corpus: Corpus, added: Sequence[Example]) -> Corpus:
     clear = set(_clear_of(apart, [example.text for example in added]))
     for example in added:
         if example.text in clear:
-            said = {(label.task, label.entity) for label in example.labels}
             known = training.get(example.text, replace(example, labels=()))
-            kept = tuple(label for label in known.labels if (label.task, label.entity) not in said)
-            training[example.text] = replace(example, labels=(*kept, *example.labels))
+            kept = tuple(
+                label
+                for label in known.labels
+                if not any(_same_thing(example.text, label, new) for new in example.labels)
+            )
+            training[example.text] = replace(
+                known, labels=(*kept, *example.labels), weight=max(known.weight, example.weight)
+            )
     return replace(corpus, training=tuple(training.values()))
+
+
+def _same_thing(text: str, one: Label, other: Label) -> bool:
+    """Whether two labels answer the same question: of the same task, and about the same words where it is about names
+    ("Apple" and "Apple Inc")."""
+    if one.task != other.task or one.entity is None or other.entity is None:
+        return one.about == other.about
+    return any(
+        start < last and first < end
+        for start, end in mentions(text, one.entity)
+        for first, last in mentions(text, other.entity)
+    )
 
 
 def _clear_of(apart: Sequence[str], texts: Sequence[str]) -> list[str]:
@@ -231,7 +264,7 @@ def _clear_of(apart: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 
 def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]:
-    """New texts that nothing held out nearly repeats."""
+    """New texts that nearly repeat nothing that is kept from training."""
     if not config.distil.unlabelled:
         return []
     known = {example.text for example in (*corpus.training, *corpus.held_out, *corpus.out_of_fold)}
@@ -239,7 +272,7 @@ def _unlabelled(config: Config, data_dir: Path, corpus: Corpus) -> list[Example]
         row.text for file in config.distil.unlabelled for row in read_file(data_dir / file, label=None)
     )
     new = [text for text in texts if text not in known]
-    apart = [example.text for example in corpus.held_out]
+    apart = [example.text for example in (*corpus.held_out, *corpus.out_of_fold)]
     return [Example(text=text, labels=()) for text in _clear_of(apart, new)]
 
 
@@ -247,18 +280,20 @@ def _taught(config: Config, example: Example, soft_labels: SoftLabels) -> Exampl
     """With the teachers' labels. A label that teachers confirm or contradict counts for what they leave of it; about
     what was added since they are not asked: people corrected such as them."""
     added = {item.source for item in config.added}
-    corrected = {(label.task, label.entity) for label in example.labels if label.source in added}
-    teachers = []
+    corrected = {label.about for label in example.labels if label.source in added}
+    teachers: dict[tuple[str, str | None], Label] = {}
     for task, policy in config.tasks.items():
         names = [label.entity for label in example.labels if label.task == task]
-        for entity in dict.fromkeys(names) if policy.kind is Kind.ENTITY else (None,):
+        for entity in names if policy.kind is Kind.ENTITY else (None,):
             soft = soft_labels.get(example.text, task, entity)
-            if soft is not None and (task, entity) not in corrected:
-                weight = config.distil.weight if policy.kind is Kind.ENTITY or names else 1.0
-                teachers.append(Label(task=task, source=UNLABELLED, target=tuple(soft), weight=weight, entity=entity))
-    asked = {(label.task, label.entity) for label in teachers}
+            if soft is None:
+                continue
+            weight = config.distil.weight if names else 1.0
+            label = Label(task=task, source=UNLABELLED, target=tuple(soft), weight=weight, entity=entity)
+            if label.about not in corrected:
+                teachers.setdefault(label.about, label)
     labels = tuple(
-        replace(label, weight=1 - config.distil.weight) if (label.task, label.entity) in asked else label
+        replace(label, weight=1 - config.distil.weight) if label.about in teachers else label
         for label in example.labels
     )
-    return replace(example, labels=labels, teachers=tuple(teachers))
+    return replace(example, labels=labels, teachers=tuple(teachers.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_a_held_out_file_takes_what_nearly_repeats_it_along(tmp_path: Path) -> N
     assert {example.text for example in read.training} == {"a", "b", "crude up", "prices up"}
 
 
+def test_the_two_sides_have_each_label_of_a_multi_label_task_and_texts_without_any(tmp_path: Path) -> None:
+    each: tuple[list[str], ...] = ([], ["fees"], ["fees", "fraud"], ["fees", "service"])
+    rows = [{"text": f"w{number} " * 3, "label": each[number % 4]} for number in range(80)]
+    tree = {
+        **TREE,
+        "tasks": {"complaint": {"kind": "multi", "labels": ["fees", "service", "fraud"]}},
+        "data": [{"source": "calls", "file": "calls.jsonl", "task": "complaint"}],
+        "held_out": {"share": 0.25},
+    }
+    write_rows(tmp_path / "calls.jsonl", rows)
+    held = read_corpus(config_from(tree), tmp_path).held_out
+    assert Counter(example.labels[0].target for example in held) == {
+        (0.0, 0.0, 0.0): 5,
+        (1.0, 0.0, 0.0): 5,
+        (1.0, 1.0, 0.0): 5,
+        (1.0, 0.0, 1.0): 5,
+    }
+
+
 def test_folds_part_what_is_not_held_out(tmp_path: Path) -> None:
     words = ["oil", "gas", "gold", "corn", "rice", "zinc", "tin", "lead", "iron", "silk", "salt", "wool"]
     files = {
@@ -133,6 +153,20 @@ def test_an_unlabelled_text_that_nearly_repeats_a_held_out_one_is_not_learnt(tmp
     assert [example.text for example in read.unlabelled] == ["something new"]
 
 
+def test_an_unlabelled_text_that_nearly_repeats_one_of_the_fold_left_out_is_not_learnt(tmp_path: Path) -> None:
+    stories = [f"the central bank of island {number} raised its rate by {number} points" for number in range(20)]
+    files = {
+        "moods.jsonl": moods(*((story, ("positive", "negative")[n % 2]) for n, story in enumerate(stories))),
+        "themes.jsonl": THEMES,
+    }
+    write_rows(tmp_path / "more.jsonl", [{"text": f"{story} today"} for story in stories])
+    changes = ("held_out={share: 0, folds: 2, fold: 0}", "distil.unlabelled=[more.jsonl]")
+    _, read = corpus(tmp_path, files, *changes)
+    left_out = {example.text for example in read.out_of_fold}
+    assert 0 < len(left_out) < 22
+    assert {example.text for example in read.unlabelled} == {f"{story} today" for story in set(stories) - left_out}
+
+
 def test_what_was_added_later_leaves_the_split_as_it_is_and_is_all_learnt(tmp_path: Path) -> None:
     texts = [f"{word} {number} {word}" for number in range(30) for word in ("soars", "plunges")]
     files = {
@@ -162,6 +196,68 @@ def test_what_was_added_counts_in_place_of_what_was_said_before(tmp_path: Path) 
         ("topic", "themes", (1.0, 0.0, 0.0)),
         ("sentiment", "corrections", (0.0, 1.0, 0.0)),
     }
+
+
+def test_a_text_that_was_added_again_is_read_as_often_as_the_larger_weight_says(tmp_path: Path) -> None:
+    files = {
+        "moods.jsonl": moods(("crude up", "positive"), ("all fell", "negative")),
+        "themes.jsonl": THEMES,
+        "new.jsonl": moods(("crude up", "neutral")),
+    }
+    added = "added=[{source: corrections, file: new.jsonl, task: sentiment, weight: 2}]"
+    _, read = corpus(tmp_path, files, added, "data.0.weight=3")
+    assert read.training[0].weight == 3
+
+
+ENTITIES: dict[str, Any] = {
+    **TREE,
+    "tasks": {"tone": {"kind": "entity", "labels": ["negative", "positive"]}},
+    "data": [{"source": "names", "file": "names.jsonl", "task": "tone", "entity": "name"}],
+    "held_out": {"share": 0},
+}
+
+
+def named(*rows: tuple[str, str, str]) -> list[dict[str, Any]]:
+    return [{"text": text, "name": name, "label": label} for text, name, label in rows]
+
+
+def test_a_name_in_another_case_is_the_same_name(tmp_path: Path) -> None:
+    text = "Apple beats, APPLE hires"
+    write_rows(tmp_path / "names.jsonl", named((text, "Apple", "positive"), (text, "APPLE", "negative")))
+    config = config_from(ENTITIES)
+    (example,) = read_corpus(config, tmp_path).training
+    assert [label.target for label in example.labels] == [(0.5, 0.5)]
+
+
+def test_teachers_speak_once_of_a_name_that_two_sources_write_in_two_cases(tmp_path: Path) -> None:
+    text = "Apple beats"
+    write_rows(tmp_path / "names.jsonl", named((text, "Apple", "positive"), ("IBM falls", "IBM", "negative")))
+    write_rows(tmp_path / "more.jsonl", named((text, "APPLE", "positive")))
+    more = {**ENTITIES["data"][0], "source": "more", "file": "more.jsonl"}
+    config = config_from({**ENTITIES, "data": [*ENTITIES["data"], more]})
+
+    class Teachers:
+        def get(self, text: str, task: str, entity: str | None = None) -> tuple[float, ...]:
+            return (0.1, 0.9)
+
+        def is_out_of_fold(self, text: str) -> bool:
+            return True
+
+    example = teach(config, read_corpus(config, tmp_path), Teachers()).training[0]
+    assert [label.weight for label in example.labels] == [0.5, 0.5]
+    assert [label.entity for label in example.teachers] == ["Apple"]
+
+
+@pytest.mark.parametrize("name", ["Apple", "APPLE", "Apple Inc"])
+def test_what_was_added_about_a_name_counts_in_place_of_what_was_said_of_the_same_words(
+    tmp_path: Path, name: str
+) -> None:
+    text = "Apple Inc beats, IBM falls"
+    write_rows(tmp_path / "names.jsonl", named((text, name, "positive"), (text, "IBM", "negative")))
+    write_rows(tmp_path / "new.jsonl", named((text, "Apple", "negative")))
+    added = {**ENTITIES["data"][0], "source": "corrections", "file": "new.jsonl"}
+    (example,) = read_corpus(config_from({**ENTITIES, "added": [added]}), tmp_path).training
+    assert [(label.entity, label.source) for label in example.labels] == [("IBM", "names"), ("Apple", "corrections")]
 
 
 def test_teachers_do_not_contradict_what_was_added(tmp_path: Path) -> None:
