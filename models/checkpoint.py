@@ -14,7 +14,7 @@ from models.folder import CONFIG_FILE, TOKENIZER_FILE, Kind, ModelSettings, Pool
 from models.normalise import VERSION as NORMALISER_VERSION
 
 _SENTIMENTS = {label.value: label.value for label in Label} | {"bearish": "negative", "bullish": "positive"}
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 """Architectures whose positions begin after the padding token's id, so that fewer of them can be used."""
 _MOST_TOKENS = 512
 _WEIGHTS = "*.safetensors"
@@ -72,8 +72,9 @@ def read_checkpoint(folder: Path, *, name: str, task: str | None = None) -> Chec
 
 
 def _labels(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    by_number = config.get("id2label") or {}
-    labels = tuple(str(by_number.get(str(number), "")) for number in range(len(by_number)))
+    by_number = config.get("id2label")
+    named = by_number if isinstance(by_number, dict) else {}
+    labels = tuple(str(named.get(str(number), "")) for number in range(len(named)))
     if len(labels) < 2 or not all(labels) or len(set(labels)) < len(labels):
         raise PermanentError(f"{folder / CONFIG_FILE} must name two or more labels in id2label, numbered from 0")
     return labels
@@ -101,7 +102,7 @@ def _sentiments(folder: Path, labels: Sequence[str]) -> tuple[str, ...]:
 
 def _window_tokens(folder: Path, config: Mapping[str, Any]) -> int:
     positions = int(config.get("max_position_embeddings") or _MOST_TOKENS)
-    if config.get("model_type") in _OFFSET_POSITIONS:
+    if config.get("model_type") in OFFSET_POSITIONS:
         positions -= int(config.get("pad_token_id") or 0) + 1
     tokenizer = folder / "tokenizer_config.json"
     said = _json(tokenizer).get("model_max_length") if tokenizer.exists() else None
@@ -110,16 +111,16 @@ def _window_tokens(folder: Path, config: Mapping[str, Any]) -> int:
 
 def _languages(folder: Path) -> tuple[str, ...]:
     """Those of the model card; English where it names none, as the text normaliser and most checkpoints are."""
+    import yaml
     from huggingface_hub.repocard import metadata_load
 
     try:
         said = (metadata_load(folder / "README.md") or {}).get("language")
-    except (OSError, ValueError):
+    except (OSError, ValueError, yaml.YAMLError):
         said = None
-    languages = [said] if isinstance(said, str) else [one for one in said or () if isinstance(one, str)]
-    return tuple(sorted({one.lower().split("-")[0] for one in languages if one.isascii()} - {"multilingual"})) or (
-        "en",
-    )
+    listed = said if isinstance(said, list) else [said]
+    languages = {one.lower().split("-")[0] for one in listed if isinstance(one, str) and one.isascii()}
+    return tuple(sorted(languages - {"multilingual"})) or ("en",)
 
 
 def _tokenizer_files(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.classification import Classification, ModelRef
+from domain.errors import PermanentError
 from domain.ports import Classifier, Names, Prepared
 
 
@@ -24,8 +25,12 @@ class CombinedClassifier:
     """Asks each of its models in turn. Thread-safe where they are."""
 
     def __init__(self, classifiers: Sequence[Classifier]) -> None:
-        """At least one; no two answer the same task, and all share a text normaliser."""
+        """At least one; no two answer the same task, and all share a text normaliser. Raises PermanentError when they
+        have no language in common: there would be no text to score."""
         self._classifiers = tuple(classifiers)
+        if not self.languages:
+            said = ", ".join(f"{one.model.name} {' '.join(sorted(one.languages))}" for one in classifiers)
+            raise PermanentError(f"these models have no language in common: {said}")
         refs = [one.model for one in classifiers]
         versions = " ".join(ref.version for ref in refs)
         self._ref = ModelRef(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 from domain.errors import PermanentError
 from models.checkpoint import Checkpoint
 from models.folder import OPENVINO_FILES, TOKENIZER_FILE, read_settings, seal, verify, write_settings
+from models.lock import locked
 
 CONVERSION = "1"
 """Part of the name of what is kept: change it whenever `models.convert` or its sentences change."""
@@ -25,35 +23,45 @@ def converted(checkpoint: Checkpoint, *, cache: Path) -> Path:
     """The folder with its tokenizer and its int8 OpenVINO model, made on first use: takes a minute for a BERT-base, and
     a line on stderr says so. Kept in `cache` by a hash of the weights, whole or not at all.
 
-    Raises PermanentError when a library for it is not installed, or OpenVINO can't take the architecture.
+    Raises PermanentError when a library for it is not installed, OpenVINO can't take the architecture, or `cache` can't
+    be written.
     """
     ref = checkpoint.settings.ref
     folder = cache / "converted" / f"{ref.name}-{ref.version}-{CONVERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _one_process_at_a_time(folder.with_suffix(".lock")):
+    with locked(folder.with_name(f"{folder.name}.lock")):
         if not _is_whole(folder):
             _need_libraries(ref.name)
             print(f"making {ref.name} int8 for processors, once (a minute or two)", file=sys.stderr, flush=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as place:
-                made = Path(place) / "folder"
-                _convert(checkpoint, made)
-                shutil.rmtree(folder, ignore_errors=True)
-                made.rename(folder)
+            _make(folder, lambda new: _convert(checkpoint, new))
     return folder
 
 
 def with_tokenizer(checkpoint: Checkpoint, *, cache: Path) -> Path:
-    """A folder with its tokenizer in the one-file form: its own where it has that, else one in `cache`."""
+    """A folder with its tokenizer in the one-file form: its own where it has that, else one in `cache`. Raises
+    PermanentError when it can't be read, or `cache` can't be written."""
     if (checkpoint.folder / TOKENIZER_FILE).exists():
         return checkpoint.folder
     folder = cache / "tokenizers" / f"{checkpoint.settings.ref.name}-{checkpoint.settings.ref.version}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / TOKENIZER_FILE).exists():
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as place:
-            made = Path(place) / TOKENIZER_FILE
-            _write_tokenizer(checkpoint, made)
-            made.rename(folder / TOKENIZER_FILE)
+    with locked(folder.with_name(f"{folder.name}.lock")):
+        if not (folder / TOKENIZER_FILE).exists():
+            _make(folder, lambda new: _write_tokenizer(checkpoint, new / TOKENIZER_FILE))
     return folder
+
+
+def _make(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside `folder` and put it there, within its lock: whole or not at all. What a kill left of an
+    earlier try goes."""
+    new = folder.with_name(f".making-{folder.name}")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        fill(new)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    except OSError as error:
+        raise PermanentError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _write_tokenizer(checkpoint: Checkpoint, file: Path) -> None:
@@ -67,9 +75,9 @@ def _write_tokenizer(checkpoint: Checkpoint, file: Path) -> None:
             checkpoint.folder, use_fast=True, trust_remote_code=False, local_files_only=True
         )
         tokenizer.backend_tokenizer.save(str(file))
-    except (OSError, ValueError, AttributeError) as error:
+    except Exception as error:  # of whatever type the tokenizer's code, or a library that it lacks, chooses
         raise PermanentError(
-            f"{checkpoint.folder} has no tokenizer that can be read; add its {TOKENIZER_FILE}"
+            f"{checkpoint.folder} has no tokenizer that can be read ({type(error).__name__}); add its {TOKENIZER_FILE}"
         ) from error
 
 
@@ -78,7 +86,6 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> None:
     from models.load import load_tokenizer
     from models.sequence_classifier import load_checkpoint
 
-    folder.mkdir()
     _write_tokenizer(checkpoint, folder / TOKENIZER_FILE)
     longest = checkpoint.settings.window_tokens
     batches = calibration_batches(load_tokenizer(folder), calibration_sentences(), longest=longest)
@@ -105,10 +112,3 @@ def _need_libraries(name: str) -> None:
             f"{name} has no int8 model yet, and making one (once) needs {', '.join(missing)}: "
             "pip install 'groundswell[train]'"
         )
-
-
-@contextmanager
-def _one_process_at_a_time(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from domain.errors import PermanentError
+from domain.errors import GroundswellError, PermanentError
+from models.folder import CONFIG_FILE, ENCODER_FILE
+from models.lock import locked
 
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+?)(?:@(?P<revision>\w+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_INDEX = f"{ENCODER_FILE}.index.json"
+"""Names the files of weights that are in several."""
+_WEIGHTS = (ENCODER_FILE, _INDEX)
 _FILES = [
-    "config.json",
+    CONFIG_FILE,
     "model*.safetensors",
-    "model.safetensors.index.json",
+    _INDEX,
     "tokenizer*",
     "special_tokens_map.json",
     "vocab.*",
@@ -48,8 +51,10 @@ def hub_folder(ref: str, *, cache: Path) -> Path:
     pins = cache / "pins.json"
     revision = revision or _pins(pins).get(name)
     try:
-        return _at(name, revision) if revision else _at(name, _pin(name, pins))
-    except (OSError, ValueError) as error:
+        return _at(name, revision or _pin(name, pins))
+    except GroundswellError:
+        raise
+    except Exception as error:  # of whatever type the hub's library and its HTTP client choose
         raise PermanentError(
             f"{name} can't be had from the Hugging Face hub and is not in its cache ({type(error).__name__}): "
             "check the name and the network, or give a folder"
@@ -60,10 +65,27 @@ def _at(name: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
+        if _is_whole(folder):
+            return folder
     except FileNotFoundError:
-        print(f"fetching {name} at {revision[:12]}, once", file=sys.stderr, flush=True)
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+        pass
+    print(f"fetching {name} at {revision[:12]}, once", file=sys.stderr, flush=True)
+    folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+    if not _is_whole(folder):
+        # Without the network the library gives what it has.
+        raise PermanentError(f"{name} at {revision[:12]} is here in part only: check the network, and try again")
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether its weights are there: a fetch that was broken off leaves a folder, too."""
+    if not (folder / CONFIG_FILE).exists():
+        return False
+    if not (folder / _INDEX).exists():
+        return (folder / ENCODER_FILE).exists()
+    parts = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+    return all((folder / part).exists() for part in parts)
 
 
 def _pin(name: str, pins: Path) -> str:
@@ -82,22 +104,24 @@ def _pin(name: str, pins: Path) -> str:
                 "(https://huggingface.co/spaces/safetensors/convert) or choose another"
             )
         info = found
-    commit = str(info.sha)
-    pins.parent.mkdir(parents=True, exist_ok=True)
-    written = pins.with_suffix(f".{os.getpid()}")
-    written.write_text(json.dumps({**_pins(pins), name: commit}, indent=1), encoding="utf-8")
-    written.replace(pins)
-    return commit
+    with locked(pins.with_suffix(".lock")):
+        noted = _pins(pins)
+        # Another process may have been first, and what it read is what all read from now on.
+        if name not in noted:
+            noted[name] = str(info.sha)
+            written = pins.with_suffix(".new")
+            written.write_text(json.dumps(noted, indent=1), encoding="utf-8")
+            written.replace(pins)
+    return noted[name]
 
 
 def _pins(file: Path) -> dict[str, str]:
     try:
-        pins: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return {str(name): str(commit) for name, commit in json.loads(file.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise PermanentError(f"{file} is damaged; remove it, and the hub's commits are noted anew") from error
-    return pins
 
 
 def _has_weights(info: Any) -> bool:

@@ -88,10 +88,13 @@ def find_folder(ref: str | Path | None) -> Path:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a model folder, neither padding nor cutting."""
+    """The tokenizer of a model folder, neither padding nor cutting. Raises PermanentError when it can't be read."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    except Exception as error:  # tokenizers raises no type of its own
+        raise PermanentError(f"{folder / TOKENIZER_FILE} cannot be read as a tokenizer; restore the folder") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -172,7 +175,11 @@ class _Loader:
             ) from error
         if (folder / SETTINGS_FILE).exists():
             verify(folder, settings, [*TORCH_FILES, *(name for name in ADAPTER_FILES if name in settings.files)])
-        return gpu_backend(folder, settings) if self.gpu else TorchBackend(folder, settings, device=device)
+        try:
+            return gpu_backend(folder, settings) if self.gpu else TorchBackend(folder, settings, device=device)
+        except RuntimeError as error:
+            said = str(error).partition("\n")[0][:200]
+            raise PermanentError(f"torch cannot put {folder} on device {device}: {said}") from error
 
     def _kept(self) -> Path:
         from platformdirs import user_cache_path

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 
+from models.checkpoint import OFFSET_POSITIONS
 from models.folder import Pooling
 from models.network import EntityHead, MultiTaskNetwork
-
-_POSITIONS_BEGIN_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert")
 
 
 class PackedNetwork(nn.Module):
@@ -31,7 +30,7 @@ class PackedNetwork(nn.Module):
         super().__init__()
         encoder: Any = network.encoder
         self.embeddings = encoder.embeddings
-        after_padding = encoder.config.model_type in _POSITIONS_BEGIN_AFTER_PADDING
+        after_padding = encoder.config.model_type in OFFSET_POSITIONS
         self._first_position = encoder.config.pad_token_id + 1 if after_padding else 0
         self.longest = longest
         self.heads = network.heads

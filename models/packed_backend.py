@@ -69,8 +69,8 @@ class PackedBackend:
         """`kinds` are those of the network's tasks; `budgets` ascend from at least its longest text. `compiled` matters
         on a GPU alone. Raises PermanentError when there is no such device."""
         self._gpu = device.startswith("cuda")
-        if self._gpu and not torch.cuda.is_available():
-            raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
+        if self._gpu:
+            need_gpu()
         self._device = device
         self._longest = network.longest
         self._kinds = kinds
@@ -169,6 +169,12 @@ class PackedBackend:
             except Exception as error:  # of whatever type the compiler chooses; a machine may lack one altogether
                 log.warning("torch.compile failed (%s: %.200s): running without it", type(error).__name__, error)
         return _Runner(network, example, device=self._device, compiled=False)
+
+
+def need_gpu() -> None:
+    """Raise PermanentError unless torch sees one."""
+    if not torch.cuda.is_available():
+        raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
 
 
 class _Runner:

@@ -39,8 +39,9 @@ def load_checkpoint(folder: Path, task: str) -> MultiTaskNetwork | WholeNetwork:
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
         ).eval()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise PermanentError(f"transformers cannot load the classifier in {folder}: {str(error)[:200]}") from error
+    except Exception as error:  # of whatever type transformers, safetensors or the architecture's code chooses
+        said = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise PermanentError(f"transformers cannot load the classifier in {folder}: {said}") from error
     encoder = model.base_model
     if not is_bert_like(encoder):
         return WholeNetwork(model, task).eval()

@@ -15,7 +15,7 @@ from models.first_token import is_bert_like
 from models.folder import HEADS_FILE, Kind, ModelSettings
 from models.network import MultiTaskNetwork, load_network
 from models.packed import PackedNetwork
-from models.packed_backend import PackedBackend
+from models.packed_backend import PackedBackend, need_gpu
 from models.sequence_classifier import WholeNetwork, load_checkpoint
 
 Network = MultiTaskNetwork | WholeNetwork
@@ -29,8 +29,8 @@ class TorchBackend:
         it was loaded before. Raises PermanentError when there is no such device or the weights do not fit the
         settings."""
         self._gpu = device.startswith("cuda")
-        if self._gpu and not torch.cuda.is_available():
-            raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
+        if self._gpu:
+            need_gpu()
         self.token_budget = 16_384 if self._gpu else 512
         network = network or load_any(folder, settings)
         self._network = network.to(device, dtype=torch.bfloat16 if self._gpu else torch.float32)
@@ -46,8 +46,10 @@ class TorchBackend:
         with self._lock, torch.inference_mode():
             try:
                 return [self._infer(batch) for batch in batches]
-            except RuntimeError as error:
-                raise PermanentError(f"torch failed on one of {len(batches)} batches") from error
+            except Exception as error:  # of whatever type an architecture's code chooses
+                raise PermanentError(
+                    f"torch failed on one of {len(batches)} batches ({type(error).__name__})"
+                ) from error
 
     def _infer(self, batch: Batch) -> Logits:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
@@ -68,8 +70,7 @@ def load_any(folder: Path, settings: ModelSettings) -> Network:
 
 def gpu_backend(folder: Path, settings: ModelSettings) -> Backend:
     """Without padding where the architecture lets it. Raises PermanentError as `TorchBackend` does."""
-    if not torch.cuda.is_available():
-        raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
+    need_gpu()
     network = load_any(folder, settings)
     if isinstance(network, MultiTaskNetwork) and is_bert_like(network.encoder):
         kinds = {task: settings.kinds.get(task, Kind.SINGLE) for task in settings.tasks}

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import huggingface_hub
+import numpy as np
 import pytest
 from support.tiny_checkpoints import TEXTS, tiny_bert, tiny_roberta
 from transformers import AutoTokenizer, pipeline
 
 from domain.errors import PermanentError
 from models import load_classifier
+from models.batches import Batch
 from models.checkpoint import read_checkpoint
 from models.classifier import TextClassifier
 from models.convert import convert
-from models.converted import with_tokenizer
+from models.converted import converted, with_tokenizer
 from models.folder import OPENVINO_FILES, Kind
 from models.hub import hub_folder
 from models.load import load_tokenizer
@@ -131,6 +135,8 @@ def test_several_labels_at_once_have_probabilities_of_their_own(tmp_path: Path) 
         ({"id2label": {"0": "only"}}, "topic", "two or more labels"),
         ({"architectures": ["BertModel"]}, None, "holds a BertModel, not a sequence classifier"),
         ({"problem_type": "regression"}, None, "is a regression model"),
+        ({"id2label": ["good", "bad"]}, "topic", "two or more labels in id2label"),
+        ({"id2label": {"1": "good", "2": "bad"}}, "topic", "numbered from 0"),
     ],
 )
 def test_what_cannot_be_served_is_said_with_its_fix(
@@ -141,6 +147,61 @@ def test_what_cannot_be_served_is_said_with_its_fix(
     (folder / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(PermanentError, match=message):
         read_checkpoint(folder, name="some", task=task)
+
+
+def test_of_several_loads_at_once_one_makes_it_int8_and_what_a_kill_left_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_bert(tmp_path / "some-v1.5")
+    checkpoint = read_checkpoint(folder, name="some-v1.5")
+    cache = tmp_path / "cache"
+    left = cache / "converted" / f".making-some-v1.5-{checkpoint.settings.ref.version}-1"
+    left.mkdir(parents=True)
+    (left / "tokenizer.json").write_text("half of")
+    with ThreadPoolExecutor(3) as threads:
+        made = set(threads.map(lambda _: converted(checkpoint, cache=cache), range(3)))
+    assert capsys.readouterr().err.count("making some-v1.5 int8") == 1
+    [kept] = made
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, f"{kept.name}.lock"}
+
+
+def test_a_conversion_that_breaks_off_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = read_checkpoint(tiny_bert(tmp_path / "some"), name="some")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("models.convert.calibration_batches", full)
+    with pytest.raises(PermanentError, match=r"cannot write .*some.*No space left on device"):
+        converted(checkpoint, cache=tmp_path / "cache")
+    assert [path.suffix for path in (tmp_path / "cache" / "converted").iterdir()] == [".lock"]
+
+
+def test_a_cache_that_can_not_be_written_is_named_with_the_fix(tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "some")
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(PermanentError, match=r"cannot write in the cache folder .*cache.*set XDG_CACHE_HOME"):
+        load_classifier(folder, device="cpu", cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("tokenizer.json", r"tokenizer\.json cannot be read as a tokenizer"), ("model.safetensors", "SafetensorError")],
+)
+def test_a_checkpoint_with_a_torn_file_is_named(tmp_path: Path, file: str, message: str) -> None:
+    folder = tiny_bert(tmp_path / "some")
+    (folder / file).write_bytes((folder / file).read_bytes()[:1000])
+    with pytest.raises(PermanentError, match=message):
+        load_classifier(folder, device="cpu", cache_dir=tmp_path / "cache")
+
+
+def test_a_network_that_fails_on_a_text_is_an_error_that_says_so(tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "some")
+    checkpoint = read_checkpoint(folder, name="some")
+    backend = TorchBackend(folder, checkpoint.settings, device="cpu")
+    strange = np.full((1, 8), 1_000_000, dtype=np.int64)  # of a tokenizer that is not this network's
+    with pytest.raises(PermanentError, match=r"failed on one of 1 batches \(IndexError\)"):
+        backend.run([Batch(ids=strange, mask=np.ones_like(strange), windows=(0,))])
 
 
 def test_weights_in_other_forms_are_not_read(tmp_path: Path) -> None:
@@ -167,6 +228,16 @@ def test_the_model_card_says_the_languages(tmp_path: Path) -> None:
     assert read_checkpoint(folder, name="some").settings.languages == ("en",)
     (folder / "README.md").write_text("---\nlanguage:\n- de\n- en-GB\n- multilingual\n---\n# Some\n")
     assert read_checkpoint(folder, name="some").settings.languages == ("de", "en")
+    for odd in ("language: [", "language: 5", "language: {de: 1}", "- language"):
+        (folder / "README.md").write_text(f"---\n{odd}\n---\n# Some\n")
+        assert read_checkpoint(folder, name="some").settings.languages == ("en",)
+
+
+def test_models_without_a_common_language_are_refused(tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "some")
+    (folder / "README.md").write_text("---\nlanguage: de\n---\n")
+    with pytest.raises(PermanentError, match="no language in common: some de, groundswell-minilm en"):
+        load_classifier(f"sentiment={folder},topic=groundswell-minilm", device="cpu", cache_dir=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("ref", ["=", "sentiment=", "=x", "sentiment=a,sentiment=b", "sentiment=a,b"])
@@ -186,11 +257,12 @@ class Hub:
         self.asked: list[str] = []
         self.cached: set[str] = set()
         self.up = True
+        self.commit = COMMIT
 
     def model_info(self, name: str, revision: str = "main") -> Any:
         self._ask(f"info {revision}")
         files = ["config.json", "model.safetensors" if revision == "refs/pr/7" else "pytorch_model.bin"]
-        sha = COMMIT if revision == "refs/pr/7" else "f" * 40
+        sha = self.commit if revision == "refs/pr/7" else "f" * 40
         return SimpleNamespace(sha=sha, siblings=[SimpleNamespace(rfilename=file) for file in files])
 
     def get_repo_discussions(self, name: str, **_: Any) -> list[Any]:
@@ -206,7 +278,7 @@ class Hub:
 
     def _ask(self, what: str) -> None:
         if not self.up:
-            raise ConnectionError("no network")
+            raise httpx.ConnectError("no network")
         self.asked.append(what)
 
 
@@ -227,6 +299,40 @@ def test_a_name_on_the_hub_is_pinned_to_a_commit_at_first_use_and_then_needs_no_
     hub.up = False
     assert load_classifier("org/finbert", device="cpu", cache_dir=tmp_path / "cache").model == ref
     assert load_classifier(f"org/finbert@{COMMIT}", device="cpu", cache_dir=tmp_path / "elsewhere").model == ref
+
+
+def test_two_that_pin_a_name_at_once_read_the_same_commit(hub: Hub, tmp_path: Path) -> None:
+    def look(name: str, revision: str = "main") -> Any:
+        """Whoever asks now learns of it after another process has noted what it found before."""
+        (tmp_path / "pins.json").write_text(json.dumps({"org/finbert": COMMIT, "org/other": "a" * 40}))
+        return Hub.model_info(hub, name, revision)
+
+    hub.commit = "b" * 40
+    hub.model_info = look  # type: ignore[method-assign]
+    hub_folder("org/finbert", cache=tmp_path)
+    assert hub.asked[-1] == f"download {COMMIT}"
+    assert json.loads((tmp_path / "pins.json").read_text()) == {"org/finbert": COMMIT, "org/other": "a" * 40}
+
+
+def test_a_fetch_that_was_broken_off_is_completed(hub: Hub, tmp_path: Path) -> None:
+    weights = (hub.folder / "model.safetensors").rename(tmp_path / "weights")
+    hub.cached.add(COMMIT)
+    with pytest.raises(PermanentError, match="is here in part only: check the network"):
+        hub_folder(f"org/finbert@{COMMIT}", cache=tmp_path)
+    (hub.folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "1.st", "b": "2.st"}}))
+    (hub.folder / "1.st").touch()
+    with pytest.raises(PermanentError, match="is here in part only"):
+        hub_folder(f"org/finbert@{COMMIT}", cache=tmp_path)
+    (hub.folder / "model.safetensors.index.json").unlink()
+    weights.rename(hub.folder / "model.safetensors")
+    assert hub_folder(f"org/finbert@{COMMIT}", cache=tmp_path) == hub.folder
+
+
+@pytest.mark.parametrize("pins", ["[]", "{", "1"])
+def test_damaged_pins_are_named(hub: Hub, tmp_path: Path, pins: str) -> None:
+    (tmp_path / "pins.json").write_text(pins)
+    with pytest.raises(PermanentError, match=r"pins\.json is damaged; remove it"):
+        hub_folder("org/finbert", cache=tmp_path)
 
 
 def test_what_the_hub_cannot_give_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
