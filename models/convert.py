@@ -48,7 +48,8 @@ def convert(network: nn.Module, tasks: Sequence[str], file: Path, *, calibration
     its ranges taken from these batches. Static, because with dynamic ranges a score depends on what it was batched
     with. A network that is pooled at its first token computes its last layer for that token alone.
 
-    Changes `network`. Raises PermanentError when OpenVINO can't take the network.
+    Changes `network`. What is at `file` is replaced once the new model is whole: a process that serves it has it mapped
+    into its memory. Raises PermanentError when OpenVINO can't take the network, or the file can't be written.
     """
     openvino = import_openvino()
     if isinstance(network, MultiTaskNetwork) and _needs_first_token_alone(network):
@@ -58,7 +59,13 @@ def convert(network: nn.Module, tasks: Sequence[str], file: Path, *, calibration
         if calibration is not None:
             model = _quantised(model, calibration)
     file.parent.mkdir(exist_ok=True, parents=True)
-    openvino.save_model(model, str(file), compress_to_fp16=calibration is not None)
+    new = file.with_name(f"new-{file.name}")
+    try:
+        openvino.save_model(model, str(new), compress_to_fp16=calibration is not None)
+    except RuntimeError as error:
+        raise PermanentError(f"OpenVINO cannot write {new}; is the disk full?") from error
+    for suffix in (".bin", ".xml"):
+        new.with_suffix(suffix).replace(file.with_suffix(suffix))
 
 
 def calibration_batches(

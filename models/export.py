@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.errors import PermanentError
+from domain.errors import GroundswellError, InvalidInput, PermanentError
 from models.convert import calibration_batches, calibration_sentences, convert
 from models.folder import ADAPTER_FILES, OPENVINO_FILES, ModelSettings, read_settings, seal
 from models.load import load_tokenizer
@@ -19,7 +19,8 @@ def export(folder: Path, calibration: Sequence[str], *, int8: bool = True) -> Mo
     int8: static quantisation (`models.convert.convert`), its ranges calibrated on `calibration`, some hundred texts
     like those that will be read; they are not kept.
 
-    Raises PermanentError when the model was trained with method prefix.
+    Raises PermanentError when the model was trained with method prefix, InvalidInput when int8 has nothing to be
+    calibrated on.
     """
     settings = read_settings(folder)
     if ADAPTER_FILES[0] in settings.files:
@@ -29,6 +30,8 @@ def export(folder: Path, calibration: Sequence[str], *, int8: bool = True) -> Mo
         )
     batches = None
     if int8:
+        if not calibration:
+            raise InvalidInput("calibration", "int8 needs texts to take its ranges from, and there is none")
         batches = calibration_batches(load_tokenizer(folder), calibration, longest=settings.window_tokens)
     convert(load_network(folder, settings), list(settings.tasks), folder / OPENVINO_FILES[0], calibration=batches)
     return seal(folder)
@@ -46,11 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--fp32", action="store_true", help="do not quantise")
     options = parser.parse_args(arguments)
-    if options.calibration is None:
-        texts = calibration_sentences()
-    else:
-        texts = [line for line in options.calibration.read_text(encoding="utf-8").splitlines() if line.strip()]
-    print(export(options.folder, texts, int8=not options.fp32).ref)
+    try:
+        print(export(options.folder, _texts(options.calibration), int8=not options.fp32).ref)
+    except GroundswellError as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+def _texts(file: Path | None) -> list[str]:
+    if file is None:
+        return calibration_sentences()
+    try:
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("calibration", f"cannot read {file}: {error}") from error
 
 
 if __name__ == "__main__":

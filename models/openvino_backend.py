@@ -46,10 +46,11 @@ class OpenVinoBackend:
         self._tasks = [output.get_any_name() for output in self._model.outputs]
         self._request = threading.local()
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="openvino")
-        # One thread alone goes first: OpenVINO's binding makes tables at its first use, and two threads that do so at
-        # once wait for each other for ever, one with the interpreter's lock and one with the table's.
+        # One thread of the process alone goes first: OpenVINO's binding makes tables at its first use, and two threads
+        # that do so at once wait for each other for ever, one with the interpreter's lock and one with the table's.
         token = np.ones((1, 1), dtype=np.int64)
-        self._infer(Batch(ids=token, mask=token, windows=(0,)))
+        with _first_use:
+            self._infer(Batch(ids=token, mask=token, windows=(0,)))
 
     def run(self, batches: Sequence[Batch]) -> list[Logits]:
         return list(self._threads.map(self._infer, batches))
@@ -93,6 +94,7 @@ def the_core() -> Any:
 
 _cores: list[Any] = []
 _core_lock = threading.Lock()
+_first_use = threading.Lock()
 
 
 def import_openvino() -> Any:
