@@ -121,5 +121,5 @@ def _read_one(name: str, raw: Any) -> Measured:
             accuracy=float(raw["accuracy"]),
             answered=Distribution.from_json(raw["answered"]) if "answered" in raw else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, InvalidInput) as error:
         raise InvalidInput("bad_figures", f"the figures on {name} are damaged: {error!r}; measure again") from error

@@ -55,6 +55,10 @@ class Monitor:
             show(self._telemetry, "champion", task, window.distribution, self._expected.get(task))
 
     def _begin(self, model: ModelRef) -> None:
+        # A label that the new model doesn't have would stay at its last share for ever.
+        for task, window in self._windows.items():
+            for label in window.distribution.labels:
+                self._telemetry.gauge("model_label_share", 0, role="champion", task=task, label=label)
         self._model = model
         self._windows = {task: Window(self._size) for task in TASKS}
         self._expected = dict(self._references(model))

@@ -61,8 +61,10 @@ def test_the_reference_is_what_it_said_on_all_sets_of_a_task() -> None:
 
 
 def test_damaged_figures_name_their_set() -> None:
-    with pytest.raises(InvalidInput, match="headlines"):
-        figures.read({"headlines": {"task": "sentiment", "rows": "many"}})
+    for damaged in ({"task": "sentiment", "rows": "many"}, measured(0.9) | {"answered": {"labels": 1}}):
+        with pytest.raises(InvalidInput, match="the figures on headlines are damaged") as refused:
+            figures.read({"headlines": damaged})
+        assert refused.value.reason == "bad_figures"
 
 
 def test_a_lower_mean_accuracy_on_shared_sets_is_worse() -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from support.builders import make_document
@@ -15,7 +16,7 @@ from support.telemetry import RecordingTelemetry
 
 from domain.classification import Classification, ModelRef
 from domain.document import Document
-from domain.ports import Classifier
+from domain.ports import Classifier, Prepared
 from models.drift import Distribution
 from models.monitor import FEWEST, Monitor
 from models.shadow import Shadow, ShadowPolicy, is_chosen
@@ -77,6 +78,20 @@ def test_another_champion_is_watched_from_its_own_start() -> None:
     assert asked == [HashClassifier().model, second.model]
     assert telemetry.gauges["model_label_share", "negative", "champion", "sentiment"] == 0
     assert math.isnan(telemetry.gauges["model_psi", "labels", "champion", "sentiment"])
+
+
+def test_a_label_that_the_new_champion_does_not_have_keeps_no_share() -> None:
+    class Narrow(HashClassifier):
+        def infer(self, prepared: Prepared) -> list[Classification]:
+            return [replace(one, tasks={**one.tasks, "topic": {"Oil": 1.0}}) for one in super().infer(prepared)]
+
+    telemetry = RecordingTelemetry()
+    monitor = Monitor(lambda _: {}, window=600, telemetry=telemetry)
+    monitor.observe(pairs(600))
+    monitor.observe(pairs(10, Narrow(version="2")))
+    shares = {key: share for key, share in telemetry.gauges.items() if key[0] == "model_label_share" and "topic" in key}
+    assert len(shares) > 20
+    assert sum(shares.values()) == 1
 
 
 # --- the challenger --------------------------------------------------------------------------------------------------
