@@ -32,9 +32,10 @@ Perturbation = Callable[[Mention], Mention | None]
 
 
 def swap_tickers(mention: Mention) -> Mention | None:
-    """Every cashtag becomes another; the same ones stay the same."""
+    """Every cashtag becomes another; the same ones stay the same. None where one of them is the entity, with its sign
+    or without: it would not be named any more."""
     found = sorted({ticker.upper() for ticker in TICKER.findall(mention.text)})
-    if not found or (mention.entity and mention.entity.startswith("$")):
+    if not found or (mention.entity and f"${mention.entity.removeprefix('$').upper()}" in found):
         return None
     others = [ticker for ticker in TICKERS if f"${ticker}" not in found]
     chosen = dict(zip(found, _random(mention).sample(others, min(len(found), len(others))), strict=False))
@@ -60,12 +61,12 @@ def swap_companies(mention: Mention) -> Mention | None:
 def make_typos(mention: Mention) -> Mention | None:
     """In one of ten words, and in one at least, two letters change places, one is lost or one is doubled. Words of four
     letters or more; never a ticker, a handle, a number or the entity; the first and the last letter stay."""
-    entity = re.search(re.escape(mention.entity), mention.text, re.IGNORECASE) if mention.entity else None
+    named = list(re.finditer(re.escape(mention.entity), mention.text, re.IGNORECASE)) if mention.entity else []
     words = [
         match
         for match in _WORD.finditer(mention.text)
         if len(match[0]) >= _SHORTEST_TYPO_WORD
-        and not (entity and match.start() < entity.end() and entity.start() < match.end())
+        and not any(match.start() < name.end() and name.start() < match.end() for name in named)
     ]
     if not words:
         return None

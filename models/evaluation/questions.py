@@ -54,7 +54,8 @@ class Questions:
     def digest(self, rows: NDArray[np.bool_]) -> str:
         """Hex BLAKE2b-128 of what these rows ask and what is right, whatever their order: names a frozen set."""
         lines = sorted(
-            json.dumps([mention.text, mention.entity, [self.labels[number] for number in np.flatnonzero(truth)]])
+            # In the order of their names: two models may have the same labels in another one.
+            json.dumps([mention.text, mention.entity, sorted(self.labels[number] for number in np.flatnonzero(truth))])
             for mention, truth, inside in zip(self.mentions, self.truth, rows.tolist(), strict=True)
             if inside
         )

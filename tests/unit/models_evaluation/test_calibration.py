@@ -34,6 +34,16 @@ def test_answers_as_sure_as_they_are_right_have_no_calibration_error() -> None:
     assert calibration_error(np.array([0.9]), np.array([True])) == pytest.approx(0.1)
 
 
+def test_the_calibration_error_does_not_depend_on_the_order_of_equally_sure_rows() -> None:
+    right = np.arange(1000) < 750
+    assert calibration_error(np.full(1000, 0.75), right) == pytest.approx(0)
+    random = np.random.default_rng(0)
+    confidence, right = random.choice([0.4, 0.6, 0.61, 0.9], 1000), random.random(1000) < 0.6
+    error = calibration_error(confidence, right)
+    for order in (np.lexsort((right, confidence)), np.lexsort((~right, confidence)), random.permutation(1000)):
+        assert calibration_error(confidence[order], right[order]) == pytest.approx(error)
+
+
 def test_the_temperature_is_found_that_the_logits_were_multiplied_by() -> None:
     scores, truth = overconfident(20_000, 2.5)
     assert fit_temperature(scores, truth, multi=False) == pytest.approx(2.5, rel=0.05)

@@ -55,6 +55,20 @@ def test_the_entity_that_is_asked_about_is_swapped_with_its_name() -> None:
     assert swap_companies(Mention(text="Tesla lifts the Sensex", entity="Sensex")) is None
 
 
+@pytest.mark.parametrize("entity", ["AAPL", "$AAPL", "aapl"])
+def test_the_ticker_that_is_asked_about_is_not_swapped_away(entity: str) -> None:
+    assert swap_tickers(Mention(text="$AAPL beats, $MSFT warns", entity=entity)) is None
+    assert swap_tickers(Mention(text="$MSFT warns Apple", entity="Apple")) is not None
+
+
+def test_typos_spare_the_entity_wherever_it_is_named() -> None:
+    text = "Volkswagen gains; VOLKSWAGEN'S rivals sue Volkswagen, and Volkswagen sues them"
+    for number in range(20):
+        typed = make_typos(Mention(text=f"{text} {number}", entity="Volkswagen"))
+        assert typed is not None
+        assert typed.text.lower().count("volkswagen") == 4
+
+
 def test_typos_spare_tickers_handles_numbers_ends_of_words_and_the_entity() -> None:
     text = "@analyst says $TSLA revenue of 1234mn beats Volkswagen estimates by far-reaching https amounts"
     typed = make_typos(Mention(text=text, entity="volkswagen"))
