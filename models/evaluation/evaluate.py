@@ -9,7 +9,6 @@ import numpy as np
 
 from domain.ports import Classifier
 from models.evaluation.answers import Asker, Progress, reading, silent
-from models.evaluation.calibration import at_temperature, fit_temperature
 from models.evaluation.latency import Latency, latency
 from models.evaluation.metrics import by_label, confusion, decide
 from models.evaluation.parts import Answered, Parts
@@ -62,9 +61,10 @@ def evaluate(
             asked, task=questions.task, kind=questions.kind, labels=questions.labels, progress=progress, doing=doing
         )
 
-    def answered(asked: Classifier | None, name: str) -> Answered | None:
+    def answered(asked: Classifier | None, name: str = "") -> Answered | None:
         if asked is None:
             return None
+        name = name or str(asked.model)
         return Answered(name=name, scores=asker(asked, f"asking {name}")(questions.mentions))
 
     def timed(asked: Classifier | None) -> Latency | None:
@@ -83,7 +83,7 @@ def evaluate(
         units=questions.stories if policy.unit is Unit.STORY else range(len(questions)),
         seed=policy.seed,
         full_precision=answered(full_precision, FULL_PRECISION),
-        against=answered(against, str(against and against.model)),
+        against=answered(against),
     )
     checks = (
         (
@@ -107,7 +107,7 @@ def evaluate(
         by_label=by_label(questions.labels, truth, answers, scores if multi else None),
         confusion=() if multi else tuple(map(tuple, confusion(truth, answers).tolist())),
         temperature_served=temperature,
-        temperature_fitted=fit_temperature(at_temperature(scores, 1 / temperature, multi=multi), truth, multi=multi),
+        temperature_fitted=parts.temperature_fitted,
         selective=() if multi else selective_accuracy(scores.max(axis=1), np.asarray((answers == truth).all(axis=1))),
         slices=parts.by_slice(),
         names_not_found=main.not_named,

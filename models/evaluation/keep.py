@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,28 @@ def keep_figures(folder: Path, report: Report) -> None:
 
 
 def keep_temperature(folder: Path, report: Report) -> ModelSettings:
-    """Write the temperature that the report's rows say into the folder's settings, which makes it a new version."""
+    """Write the temperature that the report's rows say into the folder's settings, which makes it a new version.
+
+    A temperature changes no answer, but how sure each is: of what the folder keeps of this task's sets, what the model
+    said is put right where the report knows it, and otherwise goes. The watch over drift would take it for what the new
+    version says."""
     settings = read_settings(folder)
     temperatures = {**settings.temperatures, report.task: _rounded(report.temperature_fitted)}
-    settings = replace(settings, temperatures=temperatures)
+    training = dict(settings.training)
+    if figures.KEY in training:
+        training[figures.KEY] = {
+            name: _at_fitted(kept, report) if kept["task"] == report.task else kept
+            for name, kept in training[figures.KEY].items()
+        }
+    settings = replace(settings, temperatures=temperatures, training=training)
     write_settings(folder, settings)
     return settings
+
+
+def _at_fitted(kept: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    fitted = {part.digest: part.answered_fitted for part in report.sources.values()}.get(kept["data"])
+    rest = {key: value for key, value in kept.items() if key != "answered"}
+    return rest if fitted is None else {**rest, "answered": fitted.as_json()}
 
 
 def _more(part: Part) -> dict[str, Any]:
@@ -62,8 +79,11 @@ def _more(part: Part) -> dict[str, Any]:
         },
     }
     if part.full_precision is not None:
-        more["accuracy_full_precision"] = _rounded(part.full_precision.accuracy_second)
         more["agreement"] = _rounded(part.full_precision.agreement)
+        # A comparison takes a row of a multi-label task for right when all its labels are: that is no micro F1, which
+        # stands for the accuracy there.
+        if "accuracy" in part.figures:
+            more["accuracy_full_precision"] = _rounded(part.full_precision.accuracy_second)
     return more
 
 

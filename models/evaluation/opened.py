@@ -11,7 +11,7 @@ from domain.errors import InvalidInput, PermanentError
 from domain.ports import Classifier
 from models.classifier import TextClassifier
 from models.evaluation.questions import Questions, from_examples, from_rows
-from models.folder import OPENVINO_FILES, TORCH_FILES, Kind, ModelSettings
+from models.folder import HEADS_FILE, OPENVINO_FILES, Kind, ModelSettings
 from models.load import find_folder, load_classifier
 from models.training.config import Config
 from models.training.configure import config_from, read_config
@@ -68,12 +68,12 @@ def open_model(ref: str, *, device: str = "auto") -> Opened:
 
 
 def in_full_precision(model: Opened) -> Classifier | None:
-    """The same weights in torch on the processor; None where there is no int8 to hold against them, or no torch to run
-    them. Raises PermanentError as `load_classifier` does."""
+    """The same weights in torch on the processor; None where the folder has but one form of them, or where there is no
+    torch to run them. Raises PermanentError as `load_classifier` does."""
     files = model.settings.files
-    # A checkpoint that is not ours is made int8 where it is loaded, and has no heads file.
-    never_int8 = TORCH_FILES[-1] in files and OPENVINO_FILES[0] not in files
-    if never_int8 or importlib.util.find_spec("torch") is None:
+    # A checkpoint that is not ours has neither file: it is made int8 where it is loaded.
+    has_both_or_neither = (OPENVINO_FILES[0] in files) == (HEADS_FILE in files)
+    if not has_both_or_neither or importlib.util.find_spec("torch") is None:
         return None
     return load_classifier(model.ref, device="cpu", int8=False)
 

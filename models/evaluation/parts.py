@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.drift import Distribution
 from models.evaluation.bootstrap import Interval, Resamples, by_row
-from models.evaluation.calibration import at_temperature, cross_fitted, error_of
+from models.evaluation.calibration import at_temperature, cross_fitted, error_of, fit_temperature
 from models.evaluation.compare import Comparison, compare
 from models.evaluation.metrics import decide, macro_f1, micro_f1, weighted_f1
 from models.evaluation.questions import Questions
@@ -54,6 +54,9 @@ class Parts:
         # Exact for texts of one window; of several, the served score is a mean of scaled ones.
         self._unscaled = at_temperature(answered.scores, 1 / temperature, multi=multi)
         self._cross_fitted = cross_fitted(self._unscaled, questions.truth, questions.stories, multi=multi, seed=seed)
+        self.temperature_fitted = fit_temperature(self._unscaled, questions.truth, multi=multi)
+        """What all the rows together say."""
+        self._fitted = at_temperature(self._unscaled, self.temperature_fitted, multi=multi)
 
     def whole(self) -> Part:
         """Of all rows."""
@@ -87,7 +90,8 @@ class Parts:
                 served=self._error(self._answered.scores, rows),
                 cross_fitted=self._error(self._cross_fitted, rows),
             ),
-            answered=None if self._questions.multi else self._distribution(rows),
+            answered=self._distribution(self._answered.scores, rows),
+            answered_fitted=self._distribution(self._fitted, rows),
             full_precision=self._compared(rows, self._full_precision),
             against=self._compared(rows, self._against),
         )
@@ -104,9 +108,11 @@ class Parts:
     def _error(self, scores: NDArray[np.float64], rows: NDArray[np.bool_]) -> float:
         return error_of(scores[rows], self._questions.truth[rows], multi=self._questions.multi)
 
-    def _distribution(self, rows: NDArray[np.bool_]) -> Distribution:
+    def _distribution(self, scores: NDArray[np.float64], rows: NDArray[np.bool_]) -> Distribution | None:
+        if self._questions.multi:
+            return None
         labels = self._questions.labels
-        return Distribution.count(dict(zip(labels, row, strict=True)) for row in self._answered.scores[rows].tolist())
+        return Distribution.count(dict(zip(labels, row, strict=True)) for row in scores[rows].tolist())
 
     def _compared(self, rows: NDArray[np.bool_], other: Answered | None) -> Comparison | None:
         if other is None:

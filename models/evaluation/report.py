@@ -51,7 +51,9 @@ class Part(Slice):
     """Names the rows and their labels, whatever their order."""
     calibration: Calibration
     answered: Distribution | None
-    """What the model said, right or wrong; of tasks with one label a text."""
+    """What the model said as it is served, right or wrong; of tasks with one label a text."""
+    answered_fitted: Distribution | None
+    """What it would have said at the report's `temperature_fitted`."""
     full_precision: Comparison | None = None
     """The model as it is served, and the same weights in full precision."""
     against: Comparison | None = None

@@ -98,10 +98,11 @@ def evaluate(
         tasks = list(opened.settings.tasks) if task is None else [opening.only_task(opened.settings, task)]
         with extra("train"):
             asked = opening.questions_held_out(opened, data_dir, tasks, config=config)
+    if other is not None:
+        for name in asked:
+            opening.check_same_labels(opened, other, name)
     reports: dict[str, Report] = {}
     for name, questions in asked.items():
-        if other is not None:
-            opening.check_same_labels(opened, other, name)
         with progress_bar() as progress:
             reports[name] = measure(
                 opened.classifier,
@@ -113,9 +114,10 @@ def evaluate(
                 progress=progress,
             )
         typer.echo(text(reports[name]) + "\n")
-    _write(reports, json_file, confusion)
+    # First what is lost otherwise: a file that can't be written is named only now.
     if store is not None:
         store.write(reports)
+    _write(reports, json_file, confusion)
     failed = [f"{one.name} ({name})" for name, report in reports.items() for one in report.failed]
     if check and failed:
         typer.echo(f"past their limits: {', '.join(failed)}", err=True)
@@ -167,6 +169,13 @@ class _Store:
         from models.evaluation.keep import keep_figures, keep_temperature
         from models.folder import read_settings
 
+        found = str(read_settings(self.folder).ref)
+        for report in reports.values():
+            if report.model != found:
+                raise PermanentError(
+                    f"{self.folder} holds {found} now, and {report.model} was measured: nothing is stored; "
+                    "measure again"
+                )
         for report in reports.values():
             if self.keep:
                 keep_figures(self.folder, report)

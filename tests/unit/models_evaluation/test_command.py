@@ -7,18 +7,24 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.model_folders import variant
 from support.tiny_models import tiny_entities, tiny_model, write_rows
+from support.tiny_networks import tiny_network
 from typer.testing import CliRunner, Result
 
 from domain.errors import InvalidInput, PermanentError
 from models import figures
 from models.evaluation.card import facts_of, render
+from models.evaluation.evaluate import evaluate
+from models.evaluation.opened import in_full_precision, open_model
+from models.evaluation.report import Report
 from models.export import export
-from models.folder import read_settings
+from models.folder import read_settings, write_settings
 from models.load import DEFAULT_MODEL, SHIPPED, load_classifier
 from service.cli import app
 
@@ -232,6 +238,45 @@ def test_only_a_model_folder_can_keep_anything(model: Path, tmp_path: Path) -> N
     result = groundswell(f"topic={model}", "--data", tmp_path / "rows.jsonl", "--keep")
     assert isinstance(result.exception, PermanentError)
     assert "nothing can be stored in topic=" in str(result.exception)
+
+
+def test_a_folder_that_changed_meanwhile_keeps_nothing_of_another_version(
+    place: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exchanged(*arguments: Any, **options: Any) -> Report:
+        write_settings(model, replace(read_settings(model), temperatures={"topic": 3.0}))
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr("models.evaluation.evaluate.evaluate", exchanged)
+    result = groundswell(
+        model, "--data-dir", place / "data", "--task", "topic", "--no-full-precision", "--keep", "--fit-temperature"
+    )
+    assert isinstance(result.exception, PermanentError)
+    assert "was measured: nothing is stored; measure again" in str(result.exception)
+    assert not figures.of_folder(model)
+    assert read_settings(model).temperatures == {"topic": 3.0}
+
+
+def test_figures_are_kept_although_a_picture_can_not_be_drawn(place: Path, model: Path) -> None:
+    result = groundswell(
+        model, "--data-dir", place / "data", "--task", "topic", "--no-full-precision", "--keep",
+        "--confusion", model / "nowhere" / "confusion.png",
+    )  # fmt: skip
+    assert "cannot write" in str(result.exception)
+    assert set(figures.of_folder(model)) == {"topic/themes"}
+
+
+def test_labels_are_compared_before_the_long_work(place: Path, model: Path, tmp_path: Path) -> None:
+    other = tiny_network(tmp_path / "other")
+    result = groundswell(model, "--data-dir", place / "data", "--no-full-precision", "--against", other)
+    assert isinstance(result.exception, InvalidInput)
+    assert "cannot be compared on task 'topic'" in str(result.exception)
+    assert not result.output, "sentiment, whose labels are the same, was not measured first"
+
+
+def test_a_model_without_its_torch_weights_has_no_full_precision_to_be_held_against(tmp_path: Path) -> None:
+    variant(tmp_path / "served")
+    assert in_full_precision(open_model(str(tmp_path / "served"), device="cpu")) is None
 
 
 def test_robustness_past_a_limit_fails_the_command(model: Path, tmp_path: Path) -> None:

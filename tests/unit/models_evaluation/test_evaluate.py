@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ import pytest
 from domain.classification import Classification, ModelRef
 from domain.errors import InvalidInput
 from domain.ports import Names
+from models import figures
+from models.drift import Distribution
+from models.evaluation.calibration import at_temperature
 from models.evaluation.evaluate import Policy, Unit, evaluate
+from models.evaluation.keep import keep_figures, keep_temperature
 from models.evaluation.questions import Questions, from_rows
 from models.evaluation.text import text
-from models.folder import Kind
+from models.figures import Measured
+from models.folder import Kind, ModelSettings, write_settings
 from models.training.data import Row
 
 SENTIMENTS = ("negative", "neutral", "positive")
@@ -120,8 +126,9 @@ def test_the_temperature_that_is_served_is_undone_before_another_is_fitted() -> 
     hot = evaluate(Rule({"sentiment": MOODS}), ASKED, temperature=2.0, policy=QUICK)
     cold = evaluate(Rule({"sentiment": MOODS}), ASKED, policy=QUICK)
     assert hot.temperature_fitted == pytest.approx(2 * cold.temperature_fitted)
-    assert hot.whole.calibration.served == cold.whole.calibration.served == cold.whole.calibration.unscaled
-    assert hot.whole.calibration.unscaled != hot.whole.calibration.served
+    served = hot.whole.calibration.served
+    assert served == cold.whole.calibration.served == pytest.approx(cold.whole.calibration.unscaled)
+    assert hot.whole.calibration.unscaled != pytest.approx(served)
 
 
 def test_a_text_is_asked_once_for_all_its_names_and_an_unnamed_one_gets_the_sentiment_of_the_text() -> None:
@@ -168,6 +175,71 @@ def test_the_digest_names_what_is_asked_and_what_is_right_in_any_order() -> None
     assert sentiment(labelled[::-1]).digest(whole) == digest
     assert sentiment(rows(("oil falls", "neutral"), ("gold rises", "positive"))).digest(whole) != digest
     assert sentiment(labelled).digest(np.array([True, False])) != digest
+
+
+def test_the_digest_of_several_labels_does_not_depend_on_their_order_in_the_model() -> None:
+    labelled = [
+        Row(text=text, shares=dict.fromkeys(labels, 1.0), source="some", file=Path("rows.jsonl"), line=1)
+        for text, labels in (("lender", ["credit", "fraud"]), ("shop", []))
+    ]
+    both = [
+        from_rows(labelled, task="themes", kind=Kind.MULTI, labels=labels)
+        for labels in (("credit", "fraud"), ("fraud", "credit"))
+    ]
+    assert both[0].digest(np.array([True, True])) == both[1].digest(np.array([True, True]))
+
+
+def folder_of(folder: Path, **settings: Any) -> Path:
+    """A model folder without a network, to keep figures in."""
+    folder.mkdir()
+    given = {
+        "tasks": {"sentiment": SENTIMENTS},
+        "languages": ("en",),
+        "normaliser": "1",
+        "window_tokens": 8,
+        **settings,
+    }
+    write_settings(folder, ModelSettings(name="rule", **given))
+    return folder
+
+
+def test_with_a_new_temperature_the_reference_of_the_drift_is_what_the_new_version_says(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "model")
+    report = evaluate(Rule({"sentiment": MOODS}), ASKED, policy=QUICK)
+    keep_figures(folder, report)
+    figures.keep(
+        folder, "older", Measured(task="sentiment", data="x", rows=1, accuracy=1, answered=report.whole.answered)
+    )
+    figures.keep(folder, "topics", Measured(task="topic", data="x", rows=1, accuracy=1, answered=report.whole.answered))
+    before = figures.reference(figures.of_folder(folder))
+    fitted = keep_temperature(folder, report).temperatures["sentiment"]
+
+    scores = np.array([[*MOODS[word].values()] for word in ("falls", "rises", "*")])
+    falls, rises, calm = at_temperature(scores, fitted, multi=False).tolist()
+    served = [dict(zip(SENTIMENTS, row, strict=True)) for row in (falls, rises, calm, falls, calm)]
+    kept = figures.of_folder(folder)
+    assert figures.reference(kept)["sentiment"].mean_confidence == pytest.approx(
+        Distribution.count(served).mean_confidence, abs=1e-4
+    )
+    assert figures.reference(kept)["sentiment"].mean_confidence != pytest.approx(before["sentiment"].mean_confidence)
+    assert "answered" not in kept["older"], "nobody knows"
+    assert figures.reference(kept)["topic"] == before["topic"], "of another task"
+    assert kept["sentiment/one"]["macro_f1"] == 1.0
+
+
+def test_the_micro_f1_of_many_labels_is_not_held_beside_the_share_of_rows_all_right(tmp_path: Path) -> None:
+    themes = {"bank": {"credit": 0.9, "fraud": 0.2}, "*": {"credit": 0.1, "fraud": 0.9}}
+    labelled = [
+        Row(text=text, shares=dict.fromkeys(labels, 1.0), source="some", file=Path("rows.jsonl"), line=1)
+        for text, labels in (("bank", ["credit", "fraud"]), ("shop", ["fraud"]))
+    ]
+    asked = from_rows(labelled, task="themes", kind=Kind.MULTI, labels=("credit", "fraud"))
+    rule = Rule({"themes": themes})
+    folder = folder_of(tmp_path / "model", tasks={"themes": ("credit", "fraud")}, kinds={"themes": Kind.MULTI})
+    keep_figures(folder, evaluate(rule, asked, full_precision=rule, policy=QUICK))
+    kept = figures.of_folder(folder)["themes/some"]
+    assert (kept["accuracy"], kept["agreement"]) == (0.8, 1.0)
+    assert "accuracy_full_precision" not in kept
 
 
 def test_rows_that_cannot_be_measured_are_refused() -> None:
