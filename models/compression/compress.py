@@ -32,6 +32,7 @@ IMPORTANCE_TEXTS = 1000
 KEY = "compression"
 """Where in the folder's training figures it stands what was done, and what it cost."""
 
+_OLD = "old"
 _EQUAL = 1e-9
 """Shares of rows that differ by less are the same: floating point has no 0.003."""
 
@@ -83,11 +84,12 @@ def compress(
     Raises InvalidInput or PermanentError, before the long work, for what is wrong with the model, the data or the
     policy.
     """
+    put_back(out)
     settings = read_settings(folder)
     if ADAPTER_FILES[0] in settings.files:
         raise PermanentError(f"{folder} has learnt prefixes, which only serve as they are: train it with full or lora")
     _check_out(out)
-    work = _Work(out.with_name(f"{out.name}.compress"), _digest(settings, policy, config, data_dir))
+    work = _Work(_work_folder(out), _digest(settings, policy, config, data_dir))
     config = recovery(config, settings, policy, start=work.pruned.absolute(), teacher=folder.absolute())
     corpus = read_corpus(config, data_dir)
     questions = _questions(corpus, settings)
@@ -136,6 +138,14 @@ def compress(
     return outcome
 
 
+def put_back(out: Path) -> None:
+    """Undo half an exchange: a kill between the two renamings at the end of `compress` leaves nothing at `out`, and
+    what was there in `OUT.compress/old`."""
+    old = _work_folder(out) / _OLD
+    if old.exists() and not out.exists():
+        old.replace(out)
+
+
 @dataclass(frozen=True)
 class _Work:
     """The folder in which a model is made."""
@@ -158,7 +168,7 @@ class _Work:
 
     @property
     def old(self) -> Path:
-        return self.folder / "old"
+        return self.folder / _OLD
 
     def clear(self, *, recovered: bool) -> None:
         """Remove what an earlier run left, but for its recovery."""
@@ -171,6 +181,10 @@ class _Work:
             shutil.rmtree(place, ignore_errors=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _work_folder(out: Path) -> Path:
+    return out.with_name(f"{out.name}.compress")
 
 
 def _digest(settings: ModelSettings, policy: Policy, config: Config, data_dir: Path) -> str:
@@ -228,7 +242,8 @@ def _figures(outcome: Outcome, policy: Policy) -> dict[str, object]:
 
 
 def _place(new: Path, to: Path, old: Path) -> None:
-    """Put the folder `new` where `to` is or shall be, by renaming: at no moment is a part of it there."""
+    """Put the folder `new` where `to` is or shall be, by renaming: at no moment is a part of it there. At none but one
+    is nothing there, and `put_back` undoes that."""
     if to.exists():
         to.replace(old)
     new.replace(to)

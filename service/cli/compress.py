@@ -93,7 +93,7 @@ def compress(
     if held_out and data_dir is not None:
         raise typer.BadParameter("--held-out goes with --data: with --data-dir it is known what was held out")
     with extra("train"):
-        from models.compression import Keep, Policy
+        from models.compression import Keep, Policy, put_back
         from models.compression import compress as run
         from models.compression.data import of_files, of_training
     from models.folder import read_settings
@@ -113,6 +113,7 @@ def compress(
         force=force,
         seed=seed,
     )
+    put_back(out)
     folder = find_folder(model)
     settings = read_settings(folder)
     if data:

@@ -154,6 +154,29 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(model: Path, place: Path, t
     assert not (tmp_path / "out.compress").exists()
 
 
+def test_a_kill_while_a_model_is_exchanged_loses_neither_of_the_two(
+    model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = contents(model)
+    replace = Path.replace
+
+    def killed(path: Path, to: Path) -> Path:
+        if to == model:
+            raise KeyboardInterrupt
+        return replace(path, to)
+
+    arguments = ("compress", model, "--out", model, "--data-dir", place / "data", "--full-precision", "--force")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        groundswell(*arguments)
+    assert not model.exists()
+    config = ("--config", model.with_name("nowhere"))
+    assert "no file" in said(groundswell(*arguments, *config)), "it is there again, before anything else is done"
+    assert contents(model) == kept
+    assert groundswell(*arguments).exit_code == 0
+    assert not model.with_name("model.compress").exists()
+
+
 def test_the_command_shows_what_it_costs(model: Path, place: Path, tmp_path: Path) -> None:
     data = place / "data"
     result = groundswell(
