@@ -38,7 +38,7 @@ def explain(
         str | None, typer.Option(help="Explain what is said of this name (or symbol, as $SYMBOL) in the text.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="REF", help="A model. Without it the one in the settings.")
+        str | None, typer.Option(metavar="REF", help="A model. Without it the one in force, as for classify.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every word.")] = False,
 ) -> None:
@@ -46,8 +46,10 @@ def explain(
     with extra("train"):
         from models.explain import Explainer
 
+    from service import wiring
+
     invocation: Invocation = context.obj
-    explainer = Explainer.load(model or invocation.load().settings.model.ref)
+    explainer = Explainer.load(model or wiring.model_choice(invocation.load().settings).location)
     # Progress goes to stderr, so that the answer can be piped.
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from support.fake_registry import FakeModelRegistry
 from support.tiny_checkpoints import tiny_roberta
 from support.tiny_models import tiny_encoder, tiny_model
 from support.tiny_networks import tiny_network
@@ -22,8 +24,9 @@ from models.attribution import MAX_ERROR
 from models.explain import Explainer, Explanation
 from models.export import export
 from models.folder import read_settings
-from models.load import load_tokenizer
+from models.load import DEFAULT_MODEL, SHIPPED, load_tokenizer
 from models.network import load_network
+from service import wiring
 from service.cli import app
 
 SHORT = "firma plunges after fraud"
@@ -199,6 +202,36 @@ def test_the_command_shows_the_words_the_strongest_first(folder: Path) -> None:
     assert len(strengths) == 10
     assert strengths == sorted(strengths, reverse=True)
     assert "less that of [MASK] throughout (64 steps, off by" in last
+
+
+def explained(*more: str) -> tuple[str, str]:
+    """The name and the version of the model that the command explains without --model."""
+    result = groundswell(*more, "explain", SHORT, "--json")
+    assert result.exception is None, result.exception
+    found = json.loads(result.stdout)["model"]
+    return found["name"], found["version"]
+
+
+def test_without_a_model_the_one_in_force_is_explained(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("GROUNDSWELL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GROUNDSWELL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    registry = FakeModelRegistry()
+    monkeypatch.setattr(wiring, "model_registry", lambda settings, application_name: registry)
+    tiny = read_settings(folder).ref
+    registry.register(tiny, location=str(folder), figures={})
+    registry.promote(tiny, replaces=None, by="ann", reason="")
+
+    assert explained() == (DEFAULT_MODEL, read_settings(SHIPPED / DEFAULT_MODEL).ref.version), (
+        "no Postgres, no registry"
+    )
+    monkeypatch.setenv("GROUNDSWELL_POSTGRES_DSN", "postgresql://127.0.0.1:1/groundswell")
+    assert explained() == (tiny.name, tiny.version)
+    monkeypatch.setenv("GROUNDSWELL_MODEL_REF", DEFAULT_MODEL)
+    assert explained()[0] == DEFAULT_MODEL, "pinned"
 
 
 def test_the_command_says_what_to_install_when_a_library_is_missing(
