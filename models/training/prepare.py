@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from domain.errors import InvalidInput, PermanentError
+from models.folder import ADAPTER_FILES, HEADS_FILE, SETTINGS_FILE, Kind, read_settings
 from models.load import load_tokenizer
 from models.network import MultiTaskNetwork, from_encoder
 from models.training.config import Config
 from models.training.encoders import encoder_folder
-from models.training.examples import Corpus, Example, read_corpus
+from models.training.examples import Corpus, Example, places, read_corpus
 from models.training.methods import prepare as prepare_method
 from models.training.methods import trainable
+from models.training.rates import check_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
     torch.manual_seed(config.seed)
     network = _network(config, folder)
     prepare_method(network, config.method)
+    check_layers(network.encoder, config.optimiser)
     return Prepared(encoder=folder, tokenizer=load_tokenizer(folder), network=network, corpus=corpus)
 
 
@@ -64,7 +69,7 @@ def describe(config: Config, prepared: Prepared) -> Iterator[str]:
         )
         yield f"{figures.source}: {figures.rows} rows for {figures.task}" + (f", {left_out}" if left_out else "")
     for task, policy in config.tasks.items():
-        learnt, measured = _counts(corpus.training, task), _counts(corpus.held_out, task)
+        learnt, measured = (_counts(examples, task, policy.kind) for examples in (corpus.training, corpus.held_out))
         yield f"{task}: " + ", ".join(
             f"{label} {learnt[number]} (+{measured[number]} held out)" for number, label in enumerate(policy.labels)
         )
@@ -80,8 +85,18 @@ def _network(config: Config, folder: Path) -> MultiTaskNetwork:
     kinds = {task: policy.kind for task, policy in config.tasks.items()}
     try:
         network = from_encoder(folder, tasks, kinds=kinds, pooling=config.pooling)
+        _take_over_heads(network, folder, config)
         _try(network, 8)
-    except (OSError, RuntimeError, IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        IndexError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
         why = " ".join(str(error).split())[:200]
         raise PermanentError(f"{config.encoder} is no encoder that can be fine-tuned here: {why}") from error
     longest = max(config.window_tokens, config.max_tokens)
@@ -94,13 +109,28 @@ def _network(config: Config, folder: Path) -> MultiTaskNetwork:
     return network
 
 
+def _take_over_heads(network: MultiTaskNetwork, folder: Path, config: Config) -> None:
+    """Where the encoder is that of a model folder of ours: its heads, of tasks of the same kind and labels."""
+    if not (folder / SETTINGS_FILE).exists() or not (folder / HEADS_FILE).exists():
+        return
+    settings, weights = read_settings(folder), load_file(folder / HEADS_FILE)
+    if ADAPTER_FILES[0] in settings.files:
+        raise PermanentError(f"{folder} has learnt prefixes, which can't be gone on with: give the encoder it is from")
+    for task, policy in config.tasks.items():
+        if settings.tasks.get(task) == policy.labels and settings.kinds.get(task, Kind.SINGLE) is policy.kind:
+            head = {name.removeprefix(f"{task}."): one for name, one in weights.items() if name.startswith(f"{task}.")}
+            network.heads[task].load_state_dict(head)
+
+
 def _try(network: MultiTaskNetwork, tokens: int) -> None:
-    ids = torch.ones((1, tokens), dtype=torch.int64)
+    # Not the padding: RoBERTa gives that no position, and would read any number of it.
+    word = 1 if network.encoder.config.pad_token_id != 1 else 2
+    ids = torch.full((1, tokens), word, dtype=torch.int64)
     with torch.no_grad():
         network(ids, torch.ones_like(ids))
 
 
-def _counts(examples: tuple[Example, ...], task: str) -> Counter[int]:
-    """Place of a label → how many texts (or names) it is the likeliest of."""
+def _counts(examples: Sequence[Example], task: str, kind: Kind) -> Counter[int]:
+    """Place of a label → how many texts (or names) have it."""
     targets = [label.target for example in examples for label in example.labels if label.task == task]
-    return Counter(target.index(max(target)) for target in targets if any(target))
+    return Counter(place for target in targets for place in places(target, kind))

@@ -18,13 +18,9 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 
 def adamw(learner: Learner, policy: Optimiser) -> torch.optim.AdamW:
     """Layer ℓ of L learns at rate · layer_decay^(L − ℓ), the embeddings below all, the heads (and what stands beside
-    the layers) at the full rate. Biases, norms and the sources' biases don't decay.
-
-    Raises InvalidInput when the rates are to differ by layer and the encoder's layers are not numbered.
-    """
+    the layers) at the full rate. Biases, norms and the sources' biases don't decay. For encoders that `check_layers`
+    lets pass."""
     layers = _layers(learner.network.encoder)
-    if policy.layer_decay < 1 and not layers:
-        raise InvalidInput("training_config", "optimiser.layer_decay: this encoder's layers are not numbered")
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, weight in learner.named_parameters():
         if not weight.requires_grad:
@@ -34,6 +30,12 @@ def adamw(learner: Learner, policy: Optimiser) -> torch.optim.AdamW:
         group = groups.setdefault((rate, decay), {"params": [], "lr": rate, "weight_decay": decay})
         group["params"].append(weight)
     return torch.optim.AdamW(list(groups.values()), fused=True)
+
+
+def check_layers(encoder: nn.Module, policy: Optimiser) -> None:
+    """Raise InvalidInput when the rates are to differ by layer and the encoder's layers are not numbered."""
+    if policy.layer_decay < 1 and not _layers(encoder):
+        raise InvalidInput("training_config", "optimiser.layer_decay: this encoder's layers are not numbered")
 
 
 def _rate(name: str, layers: int, policy: Optimiser) -> float:
