@@ -48,7 +48,9 @@ class Learner(nn.Module):
         # Nothing to learn from where names were cut off or changed away: no loss, but one that has gradients.
         parts = [0.0 * sum(logits.sum() for logits in passes[0].values())]
         for task, marks in labels.items():
-            answers = [self._biased(task, picked(logits[task], marks), marks["source"]) for logits in passes]
+            # The same for both passes: R-Drop would pull a bias to nothing that one has and the other has not.
+            bias = self._bias(task, marks["source"])
+            answers = [picked(logits[task], marks) + bias for logits in passes]
             parts.append(self._weighed(task, marks, answers, [self._label_loss(task, one, marks) for one in answers]))
         for task, marks in teachers.items():
             answers = [picked(logits[task], marks) for logits in passes]
@@ -63,13 +65,13 @@ class Learner(nn.Module):
         every: dict[str, Any] = super().state_dict(*arguments, **options)
         return {name: weight for name, weight in every.items() if name in learnt}
 
-    def _biased(self, task: str, logits: Tensor, source: Tensor) -> Tensor:
+    def _bias(self, task: str, source: Tensor) -> Tensor:
+        """Of each label's source, or 0 where it is left out; shape (labels of the batch or 1, labels of the task or 1)."""
         if task not in self.source_bias:
-            return logits
-        dropout = self._tasks[task].source_dropout
-        kept = torch.rand((len(logits), 1), device=logits.device) >= dropout
-        biased: Tensor = logits + self.source_bias[task][source] * kept
-        return biased
+            return torch.zeros((1, 1), device=source.device)
+        kept = torch.rand((len(source), 1), device=source.device) >= self._tasks[task].source_dropout
+        bias: Tensor = self.source_bias[task][source] * kept
+        return bias
 
     def _label_loss(self, task: str, logits: Tensor, marks: Mapping[str, Tensor]) -> Tensor:
         policy = self._tasks[task]

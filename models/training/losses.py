@@ -28,7 +28,9 @@ def label_loss(logits: Tensor, target: Tensor, policy: Loss, kind: Kind, weights
         )
     target = target * (1 - policy.label_smoothing) + policy.label_smoothing / target.shape[-1]
     logs = logits.log_softmax(-1)
-    terms = -target * logs * (1 - logs.exp()) ** policy.gamma
+    # Not 0, where a root has no gradient.
+    others = (1 - logs.exp()).clamp_min(torch.finfo(logs.dtype).eps)
+    terms = -target * logs * others**policy.gamma
     return (terms if weights is None else terms * weights).sum(-1)
 
 
@@ -37,8 +39,8 @@ def _of_each(logits: Tensor, target: Tensor, policy: Loss, weights: Tensor | Non
     if policy.kind is LossKind.CROSS_ENTROPY:
         return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
     yes, no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
-    positive = -target * yes * no.exp() ** policy.gamma
-    return (positive if weights is None else positive * weights) - (1 - target) * no * yes.exp() ** policy.gamma
+    positive = -target * yes * (policy.gamma * no).exp()
+    return (positive if weights is None else positive * weights) - (1 - target) * no * (policy.gamma * yes).exp()
 
 
 def teacher_loss(logits: Tensor, target: Tensor, kind: Kind, temperature: float) -> Tensor:
@@ -75,11 +77,13 @@ def class_weights(tasks: Mapping[str, Task], examples: Sequence[Example]) -> dic
                 [label.target for example in examples for label in example.labels if label.task == task]
             )
             count = targets.sum(0).clamp_min(1.0)
-            rest = len(targets) - count
+            # One at least, or what all texts have would not be learnt.
+            rest = (len(targets) - count).clamp_min(1.0)
             out[task] = rest / count if policy.kind is Kind.MULTI else len(targets) / (len(policy.labels) * count)
     return out
 
 
 def _divergence_of_each(taught: Tensor, logits: Tensor) -> Tensor:
-    entropy = functional.binary_cross_entropy(taught, taught, reduction="none")
+    # Not binary_cross_entropy of the probabilities with themselves: on a GPU torch refuses it in mixed precision.
+    entropy = torch.special.entr(taught) + torch.special.entr(1 - taught)
     return functional.binary_cross_entropy_with_logits(logits, taught, reduction="none") - entropy

@@ -110,6 +110,19 @@ def test_two_passes_that_differ_cost_more_than_one(tmp_path: Path) -> None:
     assert apart > agreeing + 5
 
 
+def test_both_passes_have_the_sources_bias_or_neither_has(tmp_path: Path) -> None:
+    twice = learner(tmp_path, r_drop=100.0, source_bias=True)
+    twice.network.dropout.p = 0.0
+    read = batch(*[(ONE, [Mark(label("tweets"))], [])] * 20)
+    with torch.no_grad():
+        twice.source_bias["mood"][1] = torch.tensor([5.0, 0.0])
+        torch.manual_seed(1)
+        with_r_drop = twice(**read)["loss"]
+        twice._r_drop = 0.0
+        torch.manual_seed(1)
+        assert torch.allclose(with_r_drop, twice(**read)["loss"])
+
+
 def test_a_batch_without_labels_gives_no_loss_but_gradients(tmp_path: Path) -> None:
     learns = learner(tmp_path)
     loss = learns(**batch((ONE, [], [])))["loss"]

@@ -48,6 +48,15 @@ def test_the_focal_loss_counts_a_sure_answer_less() -> None:
     assert torch.allclose(multi[0], expected)
 
 
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTI])
+def test_the_focal_loss_of_a_sure_answer_has_a_gradient_whatever_the_focus(kind: Kind) -> None:
+    logits = torch.tensor([[200.0, -200.0, -200.0]], requires_grad=True)
+    loss = label_loss(logits, torch.tensor([[1.0, 0.0, 0.0]]), Loss(kind=LossKind.FOCAL, gamma=0.5), kind, None)
+    loss.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
 def test_a_task_of_many_labels_asks_each_by_itself() -> None:
     loss = label_loss(LOGITS, HARD, Loss(), Kind.MULTI, None)
     expected = functional.binary_cross_entropy(LOGITS.sigmoid(), HARD, reduction="none").mean(-1)
@@ -88,6 +97,15 @@ def test_the_disagreement_is_the_mean_of_both_divergences() -> None:
     assert torch.allclose(disagreement(LOGITS, LOGITS.flip(0), Kind.SINGLE), both / 2)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the processor's mixed precision allows more")
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTI])
+def test_divergences_are_taken_in_mixed_precision_on_a_gpu(kind: Kind) -> None:
+    logits = LOGITS.cuda()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        both = disagreement(logits, logits.flip(0), kind), teacher_loss(logits, logits.flip(0).sigmoid(), kind, 2.0)
+    assert all(loss.isfinite().all() for loss in both)
+
+
 def test_balanced_weights_make_up_for_how_often_a_label_comes() -> None:
     def example(task: str, *target: float) -> Example:
         return Example(text="x", labels=(Label(task=task, source="s", target=target),))
@@ -97,13 +115,16 @@ def test_balanced_weights_make_up_for_how_often_a_label_comes() -> None:
         "mood": Task(labels=("bad", "good"), loss=balanced),
         "theme": Task(labels=("oil", "gold"), loss=Loss(class_weights={"gold": 3.0})),
         "many": Task(labels=("fees", "service"), kind=Kind.MULTI, loss=balanced),
+        "always": Task(labels=("fees", "service"), kind=Kind.MULTI, loss=balanced),
         "plain": Task(labels=("a", "b")),
     }
     examples = [example("mood", 1, 0)] * 3 + [example("mood", 0, 1)]
     examples += [example("many", 1, 0)] * 2 + [example("many", 1, 1)] + [example("many", 0, 0)]
+    examples += [example("always", 1, 0), example("always", 1, 1), example("always", 1, 0)]
     weights = class_weights(tasks, examples)
     assert {task: weight.tolist() for task, weight in weights.items()} == {
         "mood": [pytest.approx(4 / 6), 2.0],
         "theme": [1.0, 3.0],
         "many": [pytest.approx(1 / 3), 3.0],
+        "always": [pytest.approx(1 / 3), 2.0],
     }
