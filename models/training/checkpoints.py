@@ -46,7 +46,7 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """The last whole checkpoint, None without any. Raises InvalidInput when it is of another run."""
-        whole = sorted((mark.parent for mark in self.folder.glob(f"checkpoint-*/{MARK}")), key=_step)
+        whole = sorted(whole_checkpoints(self.folder), key=_step)
         if not whole:
             return None
         if json.loads((whole[-1] / MARK).read_text(encoding="utf-8"))["run"] != self._digest:
@@ -79,6 +79,11 @@ class Checkpoints:
             shutil.rmtree(checkpoint)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """Those in a folder, of whatever run, in no order."""
+    return [mark.parent for mark in folder.glob(f"checkpoint-*/{MARK}")]
 
 
 def read_course(checkpoint: Path) -> Course:

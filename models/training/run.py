@@ -19,7 +19,7 @@ from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
 from models.training.audit import clean, doubts
 from models.training.batches import BatchOrder, TrainingSet, tokenise
-from models.training.checkpoints import Checkpoints
+from models.training.checkpoints import Checkpoints, whole_checkpoints
 from models.training.config import Augment, Config
 from models.training.examples import Corpus, teach
 from models.training.hooks import SoftLabels
@@ -28,8 +28,8 @@ from models.training.losses import class_weights
 from models.training.measure import Measured
 from models.training.methods import finish, trainable
 from models.training.prepare import Prepared, describe, prepare
+from models.training.soft_labels import open_teachers, write_seen
 from models.training.soft_labels import soft_labels as ask_teachers
-from models.training.soft_labels import write_seen
 from models.training.trainer import MultiTaskTrainer, Report, Watch
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -73,12 +73,15 @@ def train(
     encoder or the device; and PermanentError when the loss is no number any more.
     """
     cpu = _is_cpu(device)
-    _check_out(out, replace_it=resume is False)
+    place = out.with_name(f"{out.name}.training")
+    # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
+    _check_out(out, replace_it=resume is False or bool(whole_checkpoints(place)))
+    _check_distil(config, taught=soft_labels is not None)
     prepared = prepare(config, data_dir)
     for line in describe(config, prepared):
         report(line)
     prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, cpu=cpu, report=report))
-    checkpoints = Checkpoints(out.with_name(f"{out.name}.training"), _digest(config, prepared.corpus))
+    checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
     if resume is False:
         checkpoints.clear()
     checkpoint = checkpoints.latest()
@@ -111,10 +114,14 @@ def train(
 
 def dry_run(config: Config, *, data_dir: Path, report: Report) -> None:
     """Check and report everything that comes before training; raises what `train` does."""
+    _check_distil(config, taught=False)
     prepared = prepare(config, data_dir)
     for line in describe(config, prepared):
         report(line)
-    draws = round(sum(example.weight for example in prepared.corpus.training))
+    if config.distil.teachers:
+        open_teachers(config)
+    corpus = prepared.corpus
+    draws = round(sum(example.weight for example in (*corpus.training, *corpus.unlabelled)))
     steps = -(-draws // (config.batch_size * config.accumulate))
     report(f"{steps} steps an epoch, {config.epochs} epochs")
 
@@ -143,6 +150,12 @@ def _check_out(out: Path, *, replace_it: bool) -> None:
         )
 
 
+def _check_distil(config: Config, *, taught: bool) -> None:
+    wants = config.distil.unlabelled or config.distil.clean is not None
+    if wants and not taught and not config.distil.teachers:
+        raise InvalidInput("training_config", "distil.unlabelled and distil.clean need distil.teachers (--distil-from)")
+
+
 def _digest(config: Config, corpus: Corpus) -> str:
     """Of everything that shapes the run."""
     # Without `added` where it isn't used, so that runs that were begun before there was such an option go on.
@@ -163,8 +176,6 @@ def _taught(
     if soft_labels is None and config.distil.teachers:
         soft_labels = partial(ask_teachers, device="cpu" if cpu else "cuda", report=report)
     if soft_labels is None:
-        if corpus.unlabelled or config.distil.clean is not None:
-            raise InvalidInput("training_config", "distil.unlabelled and distil.clean need distil.teachers")
         return corpus
     said = soft_labels(config, corpus)
     if config.distil.clean is not None:

@@ -49,7 +49,12 @@ class Ensemble:
 def soft_labels(
     config: Config, corpus: Corpus, *, device: str, cache: Path | None = None, report: Report = print
 ) -> Ensemble:
-    """The word of `distil.teachers` on every text that the run trains on; see `ask_about`."""
+    """The word of `distil.teachers` on every text that the run trains on; see `ask_about`. Reports which of them were
+    trained on what is held out: they can teach it."""
+    held_out = {_short_hash(example.text) for example in corpus.held_out}
+    for folder in teacher_folders(config.distil.teachers):
+        if known := len(held_out & read_seen(folder)):
+            report(f"{folder.name} was trained on {known} of {len(held_out)} held-out texts: figures on them flatter")
     examples = (*corpus.training, *corpus.unlabelled)
     return ask_about(config, examples, device=device, cache=cache, report=report)
 
@@ -60,16 +65,20 @@ def ask_about(
     """The word of `distil.teachers` on texts, and on the names labelled in them.
 
     Answers are kept in `cache` (by default the user's cache folder): a second student costs nothing, and a run that
-    was killed goes on where it was. Raises what `teacher_folders` and `Teacher` raise.
+    was killed goes on where it was. Raises what `open_teachers` raises.
     """
-    place = cache or platformdirs.user_cache_path("groundswell") / "soft-labels"
-    folders = teacher_folders(config.distil.teachers)
-    teachers = [Teacher(folder, config.tasks, cache=place, bf16=config.bf16) for folder in folders]
     texts = {
         example.text: list(dict.fromkeys(label.entity for label in example.labels if label.entity is not None))
         for example in examples
     }
-    return ask(teachers, texts, device=device, report=report)
+    return ask(open_teachers(config, cache=cache), texts, device=device, report=report)
+
+
+def open_teachers(config: Config, *, cache: Path | None = None) -> list[Teacher]:
+    """Those of `distil.teachers`. Raises what `teacher_folders` and `Teacher` raise."""
+    place = cache or platformdirs.user_cache_path("groundswell") / "soft-labels"
+    folders = teacher_folders(config.distil.teachers)
+    return [Teacher(folder, config.tasks, cache=place, bf16=config.bf16) for folder in folders]
 
 
 def ask(

@@ -63,7 +63,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             learner,
-            _arguments(config, checkpoints.folder, use_cpu=use_cpu, measured=bool(held_out)),
+            _arguments(config, checkpoints.folder, draws=len(order), use_cpu=use_cpu, measured=bool(held_out)),
             data_collator=partial(collate, padding_id=padding_id, sources=sources),
             train_dataset=training_set,
             eval_dataset=held_out,
@@ -144,7 +144,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         if self._watch is not None:
-            self._watch(round(self.state.epoch), reached)
+            self._watch(math.ceil(self.state.epoch), reached)
         return metrics
 
     def accuracy(self) -> Measured:
@@ -167,8 +167,10 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
             control.should_save = True
 
     def after_epoch(self, control: TrainerControl) -> None:
-        """An epoch ended, or training within it; its figures and its checkpoint follow."""
+        """An epoch ended, or training within it; its loss, its figures and its checkpoint follow."""
         self._averages.after_epoch(self.model)
+        # However seldom the loss is shown otherwise: what has diverged must not be kept.
+        control.should_log = True
         control.should_save = True
 
     def after_save(self, state: TrainerState, control: TrainerControl, seconds: float) -> None:
@@ -222,12 +224,14 @@ class _Flow(TrainerCallback):  # type: ignore[misc]
         )
 
 
-def _arguments(config: Config, folder: Path, *, use_cpu: bool, measured: bool) -> TrainingArguments:
+def _arguments(config: Config, folder: Path, *, draws: int, use_cpu: bool, measured: bool) -> TrainingArguments:
+    steps = config.epochs * math.ceil(draws / (config.batch_size * config.accumulate))
     return TrainingArguments(
         output_dir=str(folder),
         run_name=config.name,
         num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
+        # Not where they are more than the epochs have: the Trainer would add epochs.
+        max_steps=config.max_steps if config.max_steps is not None and config.max_steps < steps else -1,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulate,
         learning_rate=config.optimiser.learning_rate,

@@ -216,6 +216,21 @@ def test_a_model_that_is_there_is_replaced_only_when_asked(start: Path) -> None:
         tiny_model(start, "epochs=1", resume=False)
 
 
+def test_a_run_that_replaces_a_model_and_is_killed_goes_on_with_or_without_saying_so_again(start: Path) -> None:
+    tiny_model(start, "epochs=1")
+    with pytest.raises(KeyboardInterrupt):
+        tiny_model(start, *SHORT, resume=False, report=stop_at("epoch 1.60"))
+    assert read_settings(start / "model").training["config"]["epochs"] == 1
+    lines: list[str] = []
+    tiny_model(start, *SHORT, report=lines.append)
+    assert "going on after step 25/50" in lines
+    assert read_settings(start / "model").training["config"]["epochs"] == 2
+
+
+def test_more_steps_than_the_epochs_have_are_not_taken(start: Path) -> None:
+    assert tiny_model(start, "epochs=1", "max_steps=1000").settings.training["steps"] == 25
+
+
 def test_resuming_without_anything_to_resume_is_refused(start: Path) -> None:
     with pytest.raises(InvalidInput, match="nothing to resume"):
         tiny_model(start, "epochs=1", resume=True)
@@ -351,6 +366,7 @@ def test_a_library_that_is_missing_is_named_before_training(start: Path) -> None
     [
         (("window_tokens=4096",), "reads fewer than 4096 tokens"),
         (("optimiser.learning_rate=1e30", "log_steps=1"), "the loss is no number any more at step .*learning_rate"),
+        (("optimiser.learning_rate=1e30", "epochs=1", "log_steps=1000"), "the loss is no number any more at step 25"),
         (("method.name=adapter",), "`adapters`"),
         (("held_out.share=0", "early_stopping=2"), "need held-out texts"),
         (("encoder=nothing/here",), "nothing/here"),
@@ -369,3 +385,16 @@ def test_a_dry_run_says_what_would_be_learnt_and_writes_nothing(start: Path) -> 
     assert "names: 200 rows for entity_sentiment" in lines
     assert "steps an epoch, 4 epochs" in lines[-1]
     assert {path.name for path in start.iterdir()} == {"encoder", "data"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("distil.teachers=[nowhere]", "nowhere is no model folder"),
+        ("distil.unlabelled=[more.jsonl]", r"need distil\.teachers"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(start: Path, change: str, words: str) -> None:
+    (start / "data" / "more.jsonl").write_text('{"text": "crude soars over new highs"}')
+    with pytest.raises(InvalidInput, match=words):
+        dry_run(tiny_config(start / "encoder", change), data_dir=start / "data", report=lambda line: None)

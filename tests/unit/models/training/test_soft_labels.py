@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.tiny_models import tiny_encoder
+from support.tiny_models import TREE, tiny_config, tiny_encoder
 
 from domain.errors import InvalidInput, PermanentError
 from models import load_classifier
@@ -20,7 +20,8 @@ from models.network import from_encoder, save_network
 from models.normalise import VERSION
 from models.training import teacher as module
 from models.training.config import Task
-from models.training.soft_labels import Ensemble, ask, read_seen, teacher_folders, write_seen
+from models.training.examples import Corpus, Example
+from models.training.soft_labels import Ensemble, ask, read_seen, soft_labels, teacher_folders, write_seen
 from models.training.teacher import Teacher
 
 MOODS = ("negative", "neutral", "positive")
@@ -215,6 +216,23 @@ def test_a_folder_of_teachers_stands_for_all_of_them(tmp_path: Path, encoder: Pa
     assert teacher_folders([str(tmp_path / "all"), str(single)]) == [*folders, single]
     with pytest.raises(InvalidInput, match="no model folder, nor one that holds such"):
         teacher_folders([str(tmp_path / "nothing")])
+
+
+def test_teachers_that_were_trained_on_what_is_held_out_are_named(tmp_path: Path, encoder: Path) -> None:
+    folder = _model(tmp_path / "one", encoder, 0)
+    write_seen(folder, ["crude plunges", "firmb fraud"])
+    held_out, training = (
+        tuple(Example(text=text, labels=()) for text in texts) for texts in (["crude plunges", "a"], ["firmb fraud"])
+    )
+    corpus = Corpus(training=training, held_out=held_out, out_of_fold=())
+    config = tiny_config(
+        encoder,
+        f"distil.teachers=[{folder}]",
+        tree={**TREE, "tasks": {"sentiment": TREE["tasks"]["sentiment"]}, "data": TREE["data"][:1]},
+    )
+    lines: list[str] = []
+    soft_labels(config, corpus, device="cpu", cache=tmp_path / "cache", report=lines.append)
+    assert lines[0] == "one was trained on 1 of 2 held-out texts: figures on them flatter"
 
 
 def test_a_folder_remembers_what_it_was_trained_on(tmp_path: Path) -> None:
