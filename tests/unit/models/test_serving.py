@@ -113,14 +113,13 @@ def test_when_the_thread_of_a_pass_is_ended_the_others_in_it_are_told() -> None:
     model = Ended()
     with ThreadPoolExecutor(20) as threads:
         waiting = Waiting(model, Classifier(model), threads)
-        for text in (POISON, "b", "c"):
+        for text in (POISON, "b", "c", "d"):
             waiting.add([text])
         model.let.set()
-        wait(waiting.calls[:2])
         outcomes = [call.exception(20) for call in waiting.calls[2:]]
-    # Whoever ran the pass was ended, whichever of them it was; of the texts, the first was tried before that.
+    # Of the last two, which never had their turn, one at most is the thread that ran the pass.
+    assert all(isinstance(outcome, (TemporaryError, KeyboardInterrupt)) for outcome in outcomes[2:])
     assert sum(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes) <= 1
-    assert isinstance(outcomes[2], (TemporaryError, KeyboardInterrupt)), "it never had its turn"
     assert waiting.classifier.waiting == 0
     assert len(waiting.classifier.classify(["d"])) == 1, "the next pass is free"
 
