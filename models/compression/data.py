@@ -9,8 +9,9 @@ from pathlib import Path
 from domain.errors import InvalidInput
 from models.compression.policy import Policy
 from models.folder import Kind, ModelSettings
-from models.training.config import Averaging, Config, DataFile, Distil, HeldOut, Method, Optimiser, Task
+from models.training.config import Config
 from models.training.configure import config_from, read_config
+from models.training.policies import Averaging, DataFile, Distil, HeldOut, Method, Optimiser, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.training.config import Adversarial
-from models.training.config import Attack as AttackName
 from models.training.hooks import Attack
+from models.training.policies import Adversarial, AttackName
 
 
 def attack_from(config: Adversarial) -> Attack:

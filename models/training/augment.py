@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from models.training.config import Augment
 from models.training.examples import Example
+from models.training.policies import Augment
 
 SYNONYMS = Path(__file__).with_name("synonyms.txt")
 MASKED_TICKER = "$TICKER"

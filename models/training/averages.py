@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from models.training.config import Averaging
+from models.training.policies import Averaging
 
 Weights = dict[str, Tensor]
 

@@ -218,10 +218,14 @@ class _Reader:
             return self._shares_of(line, cell)
         cells = cell if isinstance(cell, list) else str(cell or "").split(self.separator)
         out: dict[str, float] = {}
-        for one in cells:
-            if one != "":
-                for label, share in (self._shares_of(line, one.strip() if isinstance(one, str) else one) or {}).items():
-                    out[label] = max(share, out.get(label, 0.0))
+        for one in (part.strip() if isinstance(part, str) else part for part in cells):
+            if one == "":
+                continue
+            shares = self._shares_of(line, one)
+            if shares is None:
+                return None
+            for label, share in shares.items():
+                out[label] = max(share, out.get(label, 0.0))
         return out
 
     def _shares_of(self, line: int, cell: object) -> dict[str, float] | None:

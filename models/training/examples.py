@@ -9,9 +9,10 @@ from pathlib import Path
 
 from domain.errors import InvalidInput
 from models.folder import Kind, digest
-from models.training.config import Config, DataFile
+from models.training.config import Config
 from models.training.data import LeftOut, Row, mentions, read_file
 from models.training.hooks import SoftLabels
+from models.training.policies import DataFile
 from models.training.splits import folds, hold_out, stories
 
 UNLABELLED = "unlabelled"
@@ -221,7 +222,7 @@ def _names(config: Config, example: Example) -> set[str]:
     return {
         f"{label.task}/{label.source}={place}"
         for label in example.labels
-        for place in places(label.target, config.tasks[label.task].kind) or [""]
+        for place in [*map(str, places(label.target, config.tasks[label.task].kind))] or [""]
     }
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.network import MultiTaskNetwork
-from models.training.config import Task
 from models.training.losses import disagreement, label_loss, teacher_loss
+from models.training.policies import Task
 
 Marks = Mapping[str, Mapping[str, Tensor]]
 
@@ -66,7 +66,8 @@ class Learner(nn.Module):
         return {name: weight for name, weight in every.items() if name in learnt}
 
     def _bias(self, task: str, source: Tensor) -> Tensor:
-        """Of each label's source, or 0 where it is left out; shape (labels of the batch or 1, labels of the task or 1)."""
+        """Of each label's source, 0 where it is left out, shape (labels of the batch, labels of the task); of a task
+        without such (1, 1)."""
         if task not in self.source_bias:
             return torch.zeros((1, 1), device=source.device)
         kept = torch.rand((len(source), 1), device=source.device) >= self._tasks[task].source_dropout

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.folder import Kind
-from models.training.config import Balance, Loss, LossKind, Task
 from models.training.examples import Example
+from models.training.policies import Balance, Loss, LossKind, Task
 
 
 def label_loss(logits: Tensor, target: Tensor, policy: Loss, kind: Kind, weights: Tensor | None) -> Tensor:
@@ -85,5 +85,5 @@ def class_weights(tasks: Mapping[str, Task], examples: Sequence[Example]) -> dic
 
 def _divergence_of_each(taught: Tensor, logits: Tensor) -> Tensor:
     # Not binary_cross_entropy of the probabilities with themselves: on a GPU torch refuses it in mixed precision.
-    entropy = torch.special.entr(taught) + torch.special.entr(1 - taught)
+    entropy: Tensor = torch.special.entr(taught) + torch.special.entr(1 - taught)
     return functional.binary_cross_entropy_with_logits(logits, taught, reduction="none") - entropy

@@ -12,8 +12,8 @@ from torch import Tensor
 from models.folder import Kind
 from models.network import MultiTaskNetwork
 from models.training.batches import Tokenised, collate
-from models.training.config import Task
 from models.training.learner import picked
+from models.training.policies import Task
 
 BATCH = 64
 

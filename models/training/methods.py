@@ -10,7 +10,7 @@ from torch import nn
 
 from domain.errors import InvalidInput, PermanentError
 from models.network import MultiTaskNetwork
-from models.training.config import Method, MethodName
+from models.training.policies import Method, MethodName
 
 MERGED = (MethodName.LORA, MethodName.IA3)
 PROBE_TOKENS = 6

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from domain.errors import InvalidInput
-from models.training.config import Optimiser
 from models.training.learner import Learner
+from models.training.policies import Optimiser
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 """A layer's number in the name of a weight, as the encoders of transformers name theirs."""

@@ -20,13 +20,14 @@ from models.normalise import VERSION as NORMALISER_VERSION
 from models.training.audit import clean, doubts
 from models.training.batches import BatchOrder, TrainingSet, tokenise
 from models.training.checkpoints import Checkpoints, whole_checkpoints
-from models.training.config import Augment, Config
+from models.training.config import Config
 from models.training.examples import Corpus, teach
 from models.training.hooks import SoftLabels
 from models.training.learner import Learner, sources_of
 from models.training.losses import class_weights
 from models.training.measure import Measured
 from models.training.methods import finish, trainable
+from models.training.policies import Augment
 from models.training.prepare import Prepared, describe, prepare
 from models.training.soft_labels import open_teachers, write_seen
 from models.training.soft_labels import soft_labels as ask_teachers

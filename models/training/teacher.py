@@ -21,9 +21,9 @@ from models.network import MultiTaskNetwork, load_network
 from models.normalise import input_hash
 from models.scores import probabilities
 from models.training.batches import collate, tokenise
-from models.training.config import Task
 from models.training.examples import Example, Label
 from models.training.learner import picked
+from models.training.policies import Task
 
 CHUNK = 1024
 """Texts that are answered between two writes to disk."""

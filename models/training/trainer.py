@@ -18,10 +18,11 @@ from domain.errors import PermanentError
 from models.training.averages import Averages, Weights, load, snapshot
 from models.training.batches import BatchOrder, Tokenised, TrainingSet, collate
 from models.training.checkpoints import Checkpoints, Course, read_averages, read_best, read_course
-from models.training.config import Config, Schedule
+from models.training.config import Config
 from models.training.hooks import Attack
 from models.training.learner import Learner
 from models.training.measure import Measured, measure, score
+from models.training.policies import Schedule
 from models.training.rates import adamw
 
 Report = Callable[[str], None]

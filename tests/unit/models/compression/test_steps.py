@@ -20,9 +20,9 @@ from models.compression.take_out import keep_layers
 from models.folder import Pooling
 from models.network import MultiTaskNetwork
 from models.training.batches import Mark, Tokenised
-from models.training.config import Task
 from models.training.examples import Label
 from models.training.learner import Learner
+from models.training.policies import Task
 
 LABELS = ("bad", "good")
 

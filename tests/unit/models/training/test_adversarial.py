@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.network import MultiTaskNetwork, from_encoder
 from models.training.adversarial import FastGradient, FreeLb, attack_from
-from models.training.config import Adversarial, Attack
+from models.training.policies import Adversarial, AttackName
 
 IDS = torch.tensor([[2, 50, 60, 70, 3, 0], [2, 55, 65, 3, 0, 0]])
 MASK = (IDS != 0).long()
@@ -81,9 +81,9 @@ def test_the_passes_of_freelb_share_their_dropout_and_two_steps_do_not(network: 
     assert losses[0] != losses[3]
 
 
-@pytest.mark.parametrize("attack", Attack)
+@pytest.mark.parametrize("attack", AttackName)
 def test_the_embeddings_are_left_as_they_were_and_a_frozen_encoder_is_no_obstacle(
-    network: MultiTaskNetwork, attack: Attack
+    network: MultiTaskNetwork, attack: AttackName
 ) -> None:
     network.eval()
     for weight in network.encoder.parameters():

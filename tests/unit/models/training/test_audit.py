@@ -12,8 +12,9 @@ from support.tiny_models import TREE, WORDS, tiny_config, tiny_data, tiny_encode
 
 from domain.errors import InvalidInput
 from models.training.audit import audit, clean, doubts
-from models.training.config import Cleaning, Config
+from models.training.config import Config
 from models.training.examples import Corpus, Example, Label
+from models.training.policies import Cleaning
 from models.training.train_folds import train_folds
 
 SURE = {"negative": (0.9, 0.05, 0.05), "neutral": (0.05, 0.9, 0.05), "positive": (0.05, 0.05, 0.9)}

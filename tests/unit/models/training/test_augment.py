@@ -9,9 +9,9 @@ import pytest
 from support.tiny_models import tiny_model
 
 from models.training.augment import augmenter, read_synonyms
-from models.training.config import Augment
 from models.training.data import mentions
 from models.training.examples import Example, Label
+from models.training.policies import Augment
 
 
 def _example(text: str, *names: str) -> Example:

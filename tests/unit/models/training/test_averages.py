@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.training.averages import Averages
-from models.training.config import Averaging
+from models.training.policies import Averaging
 
 
 def module(value: float) -> nn.Module:

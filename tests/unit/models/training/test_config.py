@@ -12,8 +12,9 @@ from support.tiny_models import TREE
 
 from domain.errors import InvalidInput
 from models.folder import Kind
-from models.training.config import Balance, Config, LossKind
+from models.training.config import Config
 from models.training.configure import RECIPES, config_from, read_config
+from models.training.policies import Balance, LossKind
 
 
 def refused(*changes: str, tree: dict[str, Any] = TREE) -> str:
@@ -60,6 +61,14 @@ def test_an_unknown_option_is_named_with_the_nearest_known_one() -> None:
         ("method.name=magic", "method.name: must be one of full, head, lora, ia3, prefix, adapter, got 'magic'"),
         ("tasks.topic.labels=[one]", "tasks.topic: labels must name at least two labels"),
         ("tasks.topic.labels=[one, one]", "tasks.topic: labels names a label twice"),
+        ("tasks.sentiment.loss.class_weights={postive: 2}", "loss.class_weights: there is no label postive"),
+        ("tasks.sentiment.loss.class_weights={positive: -2}", "loss.class_weights must be at least 0"),
+        ("adversarial={attack: freelb, steps: 0}", "adversarial: steps must be at least 1"),
+        ("optimiser.head_learning_rate=0", "optimiser: head_learning_rate must be more than 0"),
+        ("seed=-1", "seed must be at least 0"),
+        ("held_out.seed=-1", "held_out: seed must be at least 0"),
+        ("data.0.separator=''", "data.0: separator must not be empty"),
+        ("added=[{source: moods, file: new.jsonl, task: topic}]", "added: moods is a source of data"),
         ("tasks.topic.loss.class_weights=fair", "must be one of balanced, got 'fair'"),
         ("data.0.task=mood", "data.0.task: there is no task 'mood'; known: sentiment, topic"),
         ("data.0.entity=name", "only tasks of kind entity have an entity column"),

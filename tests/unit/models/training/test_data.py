@@ -66,11 +66,19 @@ def test_a_line_separator_within_a_text_ends_no_row(tmp_path: Path) -> None:
 
 
 def test_a_row_may_have_any_number_of_labels_where_the_task_asks_for_several(tmp_path: Path) -> None:
-    path = write(tmp_path, 'text,label\nloan refused,"fees; service"\nnothing said,\n', "rows.csv")
+    path = write(tmp_path, 'text,label\nloan refused,"fees; service; "\nnothing said,\n', "rows.csv")
     rows = read_file(path, labels=("fees", "service"), kind=Kind.MULTI)
     assert [dict(row.shares) for row in rows] == [{"fees": 1.0, "service": 1.0}, {}]
     listed = write(tmp_path, '{"text": "loan refused", "label": ["fees"]}\n')
     assert read_file(listed, kind=Kind.MULTI)[0].shares == {"fees": 1.0}
+
+
+def test_a_row_with_a_label_to_leave_out_is_left_out_whatever_other_labels_it_has(tmp_path: Path) -> None:
+    path = write(tmp_path, "text,label\nloan refused,fees; unclear\nnothing said,unclear\nboth,fees\n", "rows.csv")
+    left_out: Counter[LeftOut] = Counter()
+    rows = read_file(path, labels=("fees",), kind=Kind.MULTI, label_map={"unclear": None}, left_out=left_out)
+    assert [row.text for row in rows] == ["both"]
+    assert left_out == {LeftOut.MAPPED_TO_NULL: 2}
 
 
 def test_names_are_found_in_the_text_and_those_that_are_not_are_counted(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from support.tiny_models import tiny_encoder
 from models.folder import Kind
 from models.network import from_encoder
 from models.training.batches import Mark, Tokenised, collate
-from models.training.config import Task
 from models.training.examples import Label
 from models.training.learner import Learner
 from models.training.losses import label_loss
+from models.training.policies import Task
 
 MOODS = ("negative", "positive")
 SOURCES = {"mood": ["wire", "tweets"], "names": ["wire"]}

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.folder import Kind
-from models.training.config import Balance, Loss, LossKind, Task
 from models.training.examples import Example, Label
 from models.training.losses import class_weights, disagreement, label_loss, teacher_loss
+from models.training.policies import Balance, Loss, LossKind, Task
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
 HARD = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])

@@ -16,8 +16,8 @@ from models import load_classifier
 from models.export import export
 from models.folder import ADAPTER_FILES, Pooling, read_settings
 from models.network import MultiTaskNetwork, from_encoder, load_network
-from models.training.config import Method, MethodName
 from models.training.methods import finish, prepare, trainable
+from models.training.policies import Method, MethodName
 
 TASKS = {"mood": ("bad", "good")}
 IDS = torch.arange(5, 29).reshape(2, 12)

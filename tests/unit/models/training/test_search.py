@@ -104,6 +104,18 @@ def test_a_poor_trial_is_ended_early_and_so_is_one_that_diverges(
     assert sum("ended early" in line for line in table(found)) == 2
 
 
+def test_a_value_that_yaml_takes_for_a_text_is_the_configurations_own_all_the_same(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_arguments: Any, out: Path, **_options: Any) -> TrainingResult:
+        return TrainingResult(folder=out, settings=None, score=0.5, accuracy={})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", trained)
+    own = {"optimiser": {"learning_rate": "3e-5"}, "search": {"space": {"optimiser.learning_rate": ["1e-5", "3e-5"]}}}
+    (trial,) = _search(place, 1, tmp_path, **own)
+    assert trial.values == {"optimiser.learning_rate": 3e-5}
+
+
 def test_more_trials_are_added_to_a_search_and_another_configuration_is_not(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,8 @@ from models.folder import Kind, ModelSettings, read_settings, seal, write_settin
 from models.network import from_encoder, save_network
 from models.normalise import VERSION
 from models.training import teacher as module
-from models.training.config import Task
 from models.training.examples import Corpus, Example
+from models.training.policies import Task
 from models.training.soft_labels import Ensemble, ask, read_seen, soft_labels, teacher_folders, write_seen
 from models.training.teacher import Teacher
 
