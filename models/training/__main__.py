@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument(
         "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change an option"
     )
-    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, help="--no-resume starts over")
+    going_on = parser.add_mutually_exclusive_group()
+    going_on.add_argument("--resume", action="store_true", default=None, help="go on, from the last checkpoint")
+    going_on.add_argument("--fresh", dest="resume", action="store_false", help="start over, and replace OUT")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     parser.add_argument("--distil-from", type=Path, nargs="+", default=(), help="teachers, or a folder of teachers")
     parser.add_argument("--unlabelled", type=Path, nargs="+", default=(), help="files of texts that teachers label")

@@ -13,7 +13,7 @@ from models.training.audit import audit
 from models.training.config import Config
 from models.training.configure import change, config_from, read_tree
 from models.training.run import device_name, dry_run, train
-from models.training.search import BEST_FILE, search, table
+from models.training.search import BEST_FILE, STUDY_FILE, search, table
 from models.training.train_folds import train_folds
 from models.training.trainer import Report
 
@@ -39,6 +39,10 @@ class Request:
 def execute(request: Request, report: Report) -> None:
     """Do what is asked, and report what came of it. Raises InvalidInput for options that exclude each other, and what
     `train`, `train_folds`, `search` and `audit` raise."""
+    if request.search is not None and request.resume is not None:
+        raise InvalidInput(
+            "training_config", f"--search goes on by itself: to start it over, remove OUT/{STUDY_FILE} instead"
+        )
     asked = [name for name in ("folds", "search", "audit", "dry_run") if getattr(request, name)]
     if len(asked) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
@@ -56,7 +60,16 @@ def execute(request: Request, report: Report) -> None:
             report(line)
         report(f"the best is in {out / BEST_FILE}")
     elif request.folds is not None:
-        _train_folds(config, request, out=out, data_dir=data_dir, report=report)
+        train_folds(
+            config,
+            request.folds,
+            out=out,
+            data_dir=data_dir,
+            resume=request.resume,
+            device=request.device,
+            report=report,
+        )
+        report(f"the teachers are in {out}: groundswell train --distil-from {out}")
     else:
         result = train(config, out=out, data_dir=data_dir, resume=request.resume, device=request.device, report=report)
         report(f"{result.settings.ref} is in {result.folder}")
@@ -79,19 +92,6 @@ def out_of(request: Request) -> Path:
 
 def _tree(request: Request) -> dict[str, Any]:
     return change(read_tree(request.config), [*request.changes, *_distil(request)])
-
-
-def _train_folds(config: Config, request: Request, *, out: Path, data_dir: Path, report: Report) -> None:
-    train_folds(
-        config,
-        request.folds or 0,
-        out=out,
-        data_dir=data_dir,
-        resume=request.resume,
-        device=request.device,
-        report=report,
-    )
-    report(f"the teachers are in {out}: groundswell train --distil-from {out}")
 
 
 def _distil(request: Request) -> list[str]:

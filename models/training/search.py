@@ -17,8 +17,8 @@ from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from domain.errors import InvalidInput
-from models.training.config import Config, Range
+from domain.errors import InvalidInput, PermanentError
+from models.training.config import Config, Range, Space
 from models.training.configure import change, config_from
 from models.training.run import train
 from models.training.trainer import Diverged, Report
@@ -26,6 +26,8 @@ from models.training.trainer import Diverged, Report
 STUDY_FILE = "search.db"
 BEST_FILE = "best.yml"
 _DIGEST = "groundswell"
+_REACHED = "reached"
+"""Attributes of the study, and of a trial that was broken off: epoch → score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,8 @@ def search(
     `out`/best.yml, the configuration with the best values. Returns all trials, the best first.
 
     Raises InvalidInput when there is no space, an option in it doesn't exist or a value isn't allowed, nothing is held
-    out, or `out` holds a search of another configuration; and what `train` raises.
+    out, or `out` holds a search of another configuration; PermanentError when all trials diverged; and what `train`
+    raises.
     """
     config = _checked(tree, trials)
     out.mkdir(parents=True, exist_ok=True)
@@ -69,17 +72,26 @@ def search(
         report(f"trial {done + 1}/{trials}: {_words(values)}")
         score = _score(trial, change(tree, _changes(values)), out=out, data_dir=data_dir, device=device, report=report)
         study.tell(trial, score, state=TrialState.PRUNED if score is None else TrialState.COMPLETE)
-    found = sorted(
+    found = _finished(study)
+    if found[0].score is None:
+        raise PermanentError(
+            f"not one of {len(found)} trials came to its end: give search.space lower rates to try, and another --out"
+        )
+    best = change(tree, _changes(found[0].values))
+    best.pop("search")
+    (out / BEST_FILE).write_text(yaml.safe_dump(best, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return found
+
+
+def _finished(study: optuna.Study) -> list[Trial]:
+    """The best first."""
+    return sorted(
         (
             Trial(number=one.number, values=one.params, score=one.value if one.state is TrialState.COMPLETE else None)
             for one in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
         ),
         key=lambda one: (one.score is None, -(one.score or 0.0), one.number),
     )
-    best = change(tree, _changes(found[0].values))
-    best.pop("search")
-    (out / BEST_FILE).write_text(yaml.safe_dump(best, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return found
 
 
 def table(trials: Sequence[Trial]) -> list[str]:
@@ -130,7 +142,10 @@ def _take_up(study: optuna.Study, config: Config) -> None:
     broken_off = study.get_trials(states=(TrialState.RUNNING,))
     for trial in broken_off:
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+        # What it was told to try, where it was killed before it had drawn that; and what its epochs reached, which
+        # decides whether it and later ones are ended early.
+        values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        study.enqueue_trial(values, user_attrs={_REACHED: trial.intermediate_values})
     if not study.get_trials():
         own = {key: _value(asdict(config), key) for key in config.search.space}
         inside = {key: value for key, value in own.items() if _allows(config.search.space[key], value)}
@@ -141,7 +156,7 @@ def _count_done(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
 
-def _draw(trial: optuna.Trial, key: str, space: Range | tuple[str | bool | int | float, ...]) -> Any:
+def _draw(trial: optuna.Trial, key: str, space: Space) -> Any:
     if not isinstance(space, Range):
         return trial.suggest_categorical(key, space)
     if isinstance(space.low, int) and isinstance(space.high, int):
@@ -154,8 +169,13 @@ def _score(
 ) -> float | None:
     """The best epoch's; None when the trial was ended."""
 
+    reached = {int(epoch): score for epoch, score in trial.user_attrs.get(_REACHED, {}).items()}
+    for epoch, score_before in reached.items():
+        trial.report(score_before, epoch)
+
     def watch(epoch: int, score: float) -> None:
-        trial.report(score, epoch)
+        if epoch not in reached:
+            trial.report(score, epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
 
@@ -187,7 +207,7 @@ def _value(node: Any, key: str) -> Any:
     return node
 
 
-def _allows(space: Range | tuple[str | bool | int | float, ...], value: Any) -> bool:
+def _allows(space: Space, value: Any) -> bool:
     if isinstance(space, Range):
         return isinstance(value, (int, float)) and space.low <= value <= space.high
     return value in space

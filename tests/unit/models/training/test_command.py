@@ -66,6 +66,11 @@ def test_options_that_exclude_each_other_are_refused(place: Path, tmp_path: Path
         _lines(place, folds=2, dry_run=True)
 
 
+def test_a_search_is_not_started_over_by_an_option_that_it_does_not_read(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"--search goes on by itself.*search\.db"):
+        _lines(place, search=2, out=tmp_path, resume=False)
+
+
 def test_both_programs_take_the_same_options(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +79,10 @@ def test_both_programs_take_the_same_options(
     program.main()
     printed = capsys.readouterr().out
     assert "2 epochs" in printed
+    arguments.append("--fresh")
+    monkeypatch.setattr(sys, "argv", ["models.training", *arguments])
+    program.main()
+    assert capsys.readouterr().out == printed
     result = CliRunner().invoke(app, ["train", *arguments])
     assert result.exit_code == 0, result.output
     assert result.output == printed

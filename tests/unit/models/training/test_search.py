@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
+from optuna.trial import TrialState
 from support.tiny_models import TREE, tiny_data, tiny_encoder
 
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, PermanentError
 from models.training import search as module
 from models.training.configure import read_config
 from models.training.run import TrainingResult, train
@@ -82,6 +84,44 @@ def test_a_search_that_was_killed_goes_on_within_its_trial_to_the_same_end(
     resumed = _search(place, 2, tmp_path / "killed", lines)
     assert any(line.startswith("going on after step") for line in lines)
     assert [(one.values, one.score) for one in resumed] == [(one.values, one.score) for one in straight]
+    assert _reached(tmp_path / "killed") == _reached(tmp_path / "straight")
+    assert len(_reached(tmp_path / "straight")[0]) == 3
+
+
+def _reached(out: Path) -> list[dict[int, float]]:
+    """What the epochs of each finished trial reached: what later ones are held against."""
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{out / 'search.db'}")
+    return [trial.intermediate_values for trial in study.trials if trial.state is TrialState.COMPLETE]
+
+
+def test_a_search_that_was_killed_before_its_first_trial_drew_a_value_tries_the_configuration_first_all_the_same(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def trained(*_arguments: Any, out: Path, **_options: Any) -> TrainingResult:
+        return TrainingResult(folder=out, settings=None, score=0.5, accuracy={})  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_draw", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _search(place, 1, tmp_path)
+    monkeypatch.setattr(module, "train", trained)
+    (trial,) = _search(place, 1, tmp_path)
+    assert trial.values == {"optimiser.learning_rate": 5e-3, "epochs": 3, "pooling": "mean"}
+
+
+def test_where_every_trial_diverges_nothing_is_called_the_best(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(*_arguments: Any, **_options: Any) -> Any:
+        raise Diverged("the loss is no number any more")
+
+    monkeypatch.setattr(module, "train", diverging)
+    with pytest.raises(PermanentError, match="not one of 2 trials came to its end"):
+        _search(place, 2, tmp_path)
+    assert not (tmp_path / "best.yml").exists()
 
 
 def test_a_poor_trial_is_ended_early_and_so_is_one_that_diverges(
