@@ -51,6 +51,8 @@ def audit(
     """
     if not config.distil.teachers:
         raise InvalidInput("training_config", "an audit needs teachers that were trained with --folds: --distil-from")
+    # Before the long work, at whose end it is written to.
+    out.parent.mkdir(parents=True, exist_ok=True)
     everything = replace(config, held_out=replace(config.held_out, folds=None, fold=None))
     corpus = read_corpus(everything, data_dir)
     said = ask_about(config, (*corpus.training, *corpus.held_out), device=device, cache=cache, report=report)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE, read_settings
 from models.training.config import Config
+from models.training.configure import config_from
 from models.training.run import NOT_OF_THE_RUN, train
 from models.training.trainer import Report
 
@@ -58,9 +58,13 @@ def _policies(config: Config, folds: int) -> Iterator[Config]:
 
 
 def _check_same(folder: Path, policy: Config) -> None:
-    # As JSON, since the folder's has gone through it.
-    theirs, ours = read_settings(folder).training.get("config", {}), json.loads(json.dumps(asdict(policy)))
-    if any(theirs.get(option) != value for option, value in ours.items() if option not in NOT_OF_THE_RUN):
+    try:
+        # An option that there was not yet has its default.
+        theirs = config_from(read_settings(folder).training.get("config", {}))
+    except InvalidInput:
+        theirs = None
+    free = {option: getattr(policy, option) for option in NOT_OF_THE_RUN}
+    if theirs is None or replace(theirs, **free) != policy:
         raise InvalidInput(
             "training_config",
             f"{folder} holds a teacher of another configuration: train them all again with --fresh, or give another "

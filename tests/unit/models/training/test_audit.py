@@ -136,7 +136,7 @@ def test_an_audit_finds_turned_labels_and_says_where_they_stand(tmp_path: Path) 
     train_folds(config, 2, out=tmp_path / "teachers", data_dir=data, device="cpu", report=_silent)
     asking = replace(config, distil=replace(config.distil, teachers=(str(tmp_path / "teachers"),)))
     lines: list[str] = []
-    out = tmp_path / "doubts.jsonl"
+    out = tmp_path / "new" / "doubts.jsonl"
     found = audit(asking, data_dir=data, out=out, device="cpu", report=lines.append, cache=tmp_path / "cache")
     written = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [(one["text"], one["line"]) for one in written] == [(one.text, one.line) for one in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from support.tiny_models import TREE, tiny_config, tiny_data, tiny_encoder, writ
 
 from domain.errors import InvalidInput
 from models import load_classifier
-from models.folder import read_settings
+from models.folder import SETTINGS_FILE, read_settings
 from models.training import run
 from models.training.config import Config
 from models.training.examples import read_corpus
@@ -79,6 +80,23 @@ def test_teachers_of_another_configuration_are_not_mixed_in(place: Path, teacher
     other = tiny_config(place / "encoder", *CHANGES, "batch_size=8")
     with pytest.raises(InvalidInput, match="another configuration"):
         train_folds(other, 2, out=teachers, data_dir=place / "data", device="cpu", report=_silent)
+
+
+def test_teachers_from_before_there_was_an_option_are_kept_where_it_has_its_default(
+    place: Path, teachers: Path, tmp_path: Path
+) -> None:
+    old = shutil.copytree(teachers, tmp_path / "old")
+    for fold in ("fold-0", "fold-1"):
+        settings = json.loads((old / fold / SETTINGS_FILE).read_text(encoding="utf-8"))
+        del settings["training"]["config"]["augment"]["typos"]
+        (old / fold / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf-8")
+    lines: list[str] = []
+    config = tiny_config(place / "encoder", *CHANGES)
+    train_folds(config, 2, out=old, data_dir=place / "data", device="cpu", report=lines.append)
+    assert [line.split(":")[0] for line in lines] == ["fold 1/2", "fold 2/2"]
+    other = tiny_config(place / "encoder", *CHANGES, "augment.typos=0.5")
+    with pytest.raises(InvalidInput, match="another configuration"):
+        train_folds(other, 2, out=old, data_dir=place / "data", device="cpu", report=_silent)
 
 
 def test_one_fold_is_refused(place: Path, tmp_path: Path) -> None:
