@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import InvalidInput, PermanentError
@@ -121,10 +121,9 @@ def questions_held_out(
     """By task: what the model's training run held out of its files in `data_dir`, by the configuration that its folder
     keeps, or by the one named. Raises InvalidInput for a model without one, for tasks that it does not have, and for
     files that can't be read."""
-    from models.training.examples import read_corpus
+    from models.training.examples import read_held_out
 
-    # What was added to the training since is held out nowhere, and need not be there any more.
-    held_out = read_corpus(replace(_config(model, config), added=()), data_dir).held_out
+    held_out = read_held_out(_config(model, config), data_dir)
     return {
         task: from_examples(held_out, task=task, kind=model.kind(task), labels=model.settings.tasks[task])
         for task in tasks

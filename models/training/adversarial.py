@@ -71,8 +71,8 @@ class FreeLb:
         return torch.stack(losses).mean()
 
     def _start(self, embeddings: Tensor, seed: int) -> Tensor:
-        chance = torch.Generator(embeddings.device).manual_seed(seed)
-        noise = torch.empty_like(embeddings).uniform_(-self.epsilon, self.epsilon, generator=chance)
+        rng = torch.Generator(embeddings.device).manual_seed(seed)
+        noise = torch.empty_like(embeddings).uniform_(-self.epsilon, self.epsilon, generator=rng)
         return noise / math.sqrt(embeddings[0].numel())
 
     def _climbed(self, delta: Tensor, gradient: Tensor) -> Tensor:

@@ -14,10 +14,9 @@ from domain.errors import InvalidInput
 from models.folder import Kind
 from models.training.config import Config
 from models.training.examples import Corpus, Example, Label, read_corpus, read_item
-from models.training.hooks import SoftLabels
+from models.training.hooks import Report, SoftLabels
 from models.training.policies import Cleaning
 from models.training.soft_labels import ask_about
-from models.training.teacher import Report
 
 
 @dataclass(frozen=True, kw_only=True)

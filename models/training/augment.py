@@ -41,11 +41,11 @@ class Augmenter:
     tickers: Sequence[str]
     """What cashtags are swapped for."""
 
-    def __call__(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+    def __call__(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
         """The changed text and names; `models.training.hooks.Augmentation`."""
         # Always all draws, so that one chance can be set without moving the others' outcome.
         swaps, masks_tickers, masks_numbers, replaces, mistypes = (
-            order.random() < chance
+            rng.random() < chance
             for chance in (
                 self.chances.swap_entities,
                 self.chances.mask_tickers,
@@ -55,7 +55,7 @@ class Augmenter:
             )
         )
         if swaps:
-            text, names = self._swapped(text, names, order)
+            text, names = self._swapped(text, names, rng)
         parts = _around(names).split(text)
         # What `split` matched, the names, stands at the odd places.
         for number in range(0, len(parts), 2):
@@ -64,12 +64,12 @@ class Augmenter:
             if masks_numbers:
                 parts[number] = _DIGIT.sub("X", parts[number])
             if replaces:
-                parts[number] = self._synonyms.replace(parts[number], order)
+                parts[number] = self._synonyms.replace(parts[number], rng)
             if mistypes:
-                parts[number] = _LONG_WORD.sub(lambda match: _mistyped(match[0], order), parts[number])
+                parts[number] = _LONG_WORD.sub(lambda match: _mistyped(match[0], rng), parts[number])
         return "".join(parts), names
 
-    def _swapped(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+    def _swapped(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
         others: dict[str, str] = {}
         lower = text.lower()
         for pool, found in ((self.names, names), (self.tickers, _CASHTAG.findall(text))):
@@ -77,7 +77,7 @@ class Augmenter:
             free = [name for name in pool if name.lower() not in lower]
             wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
             if len(free) >= len(wanted):
-                others.update(zip(wanted, order.sample(free, len(wanted)), strict=True))
+                others.update(zip(wanted, rng.sample(free, len(wanted)), strict=True))
         swapped = _around(others).sub(lambda match: others[match[0].lower()], text)
         return swapped, [others.get(name.lower(), name) for name in names]
 
@@ -92,14 +92,14 @@ class Synonyms:
 
     others: Mapping[str, Sequence[str]]
 
-    def replace(self, text: str, order: random.Random) -> str:
+    def replace(self, text: str, rng: random.Random) -> str:
         """The text with one in two of the known words replaced."""
-        return self._pattern.sub(lambda match: self._other(match[0], order), text)
+        return self._pattern.sub(lambda match: self._other(match[0], rng), text)
 
-    def _other(self, word: str, order: random.Random) -> str:
-        if order.random() < 0.5:
+    def _other(self, word: str, rng: random.Random) -> str:
+        if rng.random() < 0.5:
             return word
-        other = order.choice(self.others[word.lower()])
+        other = rng.choice(self.others[word.lower()])
         if word.isupper() and not other.isupper() and len(word) > 3:
             return other.upper()
         return other[0].upper() + other[1:] if word[0].isupper() else other
@@ -110,13 +110,13 @@ class Synonyms:
         return _around(self.others, not_after=r"\w$#@")
 
 
-def _mistyped(word: str, order: random.Random) -> str:
+def _mistyped(word: str, rng: random.Random) -> str:
     """One word in eight with a slip of the fingers, the others as they are."""
-    if order.random() >= 1 / 8:
+    if rng.random() >= 1 / 8:
         return word
-    at = order.randrange(1, len(word) - 2)
+    at = rng.randrange(1, len(word) - 2)
     exchanged = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    return order.choice((exchanged, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
+    return rng.choice((exchanged, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
 
 
 def augmenter(chances: Augment, examples: Iterable[Example]) -> Augmenter:

@@ -72,8 +72,8 @@ class TrainingSet(Dataset[Tokenised]):
         if self._augmentation is None:
             return self._tokenised[index]
         # Seeded by the draw: a run that is resumed changes each text as an unbroken one does.
-        order = random.Random(f"{self._seed}:{number}")  # noqa: S311 (not a secret)
-        return tokenise(self._tokenizer, [_augmented(self._examples[index], self._augmentation, order)])[0]
+        rng = random.Random(f"{self._seed}:{number}")  # noqa: S311 (not a secret)
+        return tokenise(self._tokenizer, [_augmented(self._examples[index], self._augmentation, rng)])[0]
 
 
 class BatchOrder(Sampler[Draw]):
@@ -97,8 +97,8 @@ class BatchOrder(Sampler[Draw]):
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[Draw]:
-        chance = random.Random(f"{self._seed}:{self._epoch}")  # noqa: S311 (not a secret)
-        drawn = self._drawn(chance)
+        rng = random.Random(f"{self._seed}:{self._epoch}")  # noqa: S311 (not a secret)
+        drawn = self._drawn(rng)
         size, pool = self._batch_size, self._batch_size * POOL
         batches: list[list[int]] = []
         for start in range(0, len(drawn), pool):
@@ -106,19 +106,19 @@ class BatchOrder(Sampler[Draw]):
             batches += [alike[first : first + size] for first in range(0, len(alike), size)]
         # What isn't a whole batch must come last: the loader cuts the draws every `size`.
         last = [batches.pop()] if len(batches[-1]) < size else []
-        chance.shuffle(batches)
+        rng.shuffle(batches)
         number = self._epoch * self._draws
         for batch in (*batches, *last):
             for index in batch:
                 yield index, number
                 number += 1
 
-    def _drawn(self, chance: random.Random) -> list[int]:
+    def _drawn(self, rng: random.Random) -> list[int]:
         order = list(range(len(self._weights)))
-        chance.shuffle(order)
+        rng.shuffle(order)
         scale = self._draws / sum(self._weights)
         out: list[int] = []
-        offset, reached = chance.random(), 0.0
+        offset, reached = rng.random(), 0.0
         for index in order:
             reached += self._weights[index] * scale
             while len(out) < self._draws and offset + len(out) < reached:
@@ -199,11 +199,11 @@ def _marks(text: str, labels: Sequence[Label], encoding: Any) -> Iterator[Mark]:
             yield Mark(label, tokens)
 
 
-def _augmented(example: Example, augmentation: Augmentation, order: random.Random) -> Example:
+def _augmented(example: Example, augmentation: Augmentation, rng: random.Random) -> Example:
     names = tuple(
         dict.fromkeys(label.entity for label in (*example.labels, *example.teachers) if label.entity is not None)
     )
-    text, changed = augmentation(example.text, names, order)
+    text, changed = augmentation(example.text, names, rng)
     renamed: dict[str | None, str] = dict(zip(names, changed, strict=True))
 
     def rename(labels: Sequence[Label]) -> tuple[Label, ...]:

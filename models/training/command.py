@@ -12,10 +12,10 @@ from domain.errors import InvalidInput
 from models.training.audit import audit
 from models.training.config import Config
 from models.training.configure import change, config_from, read_tree
+from models.training.hooks import Report
 from models.training.run import device_name, dry_run, train
 from models.training.search import BEST_FILE, STUDY_FILE, search, table
 from models.training.train_folds import train_folds
-from models.training.trainer import Report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,9 +44,7 @@ class Row:
     line: int
     """From 1; of a CSV row the line on which it ends."""
     entity: str | None = None
-    """The name that the label is about, normalised."""
-    spans: tuple[Span, ...] = ()
-    """Where the text says that name."""
+    """The name that the label is about, normalised; the text mentions it."""
 
     @property
     def label(self) -> str:
@@ -110,7 +108,7 @@ def mentions(text: str, name: str) -> tuple[Span, ...]:
     return tuple(found) if found else (within.span(),) if within else ()
 
 
-def bad_row(path: Path, line: int, what: str) -> InvalidInput:
+def _bad_row(path: Path, line: int, what: str) -> InvalidInput:
     """The error for one line of a file."""
     return InvalidInput("training_data", f"{path}:{line}: {what}")
 
@@ -123,12 +121,12 @@ def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, 
         raise InvalidInput("training_data", f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise bad_row(path, line, "not UTF-8") from error
+        raise _bad_row(path, line, "not UTF-8") from error
     rows = _csv_lines(path, content, columns) if path.suffix.lower() in (".csv", ".tsv") else _json_lines(path, content)
     for line, cells in rows:
         for column in columns:
             if column not in cells:
-                raise bad_row(
+                raise _bad_row(
                     path, line, f"there is no column {column!r}; {close(column, [str(key) for key in cells])}"
                 )
         yield line, cells
@@ -142,9 +140,9 @@ def _json_lines(path: Path, content: str) -> Iterator[tuple[int, dict[str, objec
         try:
             cells = json.loads(line)
         except ValueError as error:
-            raise bad_row(path, number, f"not a JSON object ({error})") from error
+            raise _bad_row(path, number, f"not a JSON object ({error})") from error
         if not isinstance(cells, dict):
-            raise bad_row(path, number, f"not a JSON object, but {line.strip()[:40]!r}")
+            raise _bad_row(path, number, f"not a JSON object, but {line.strip()[:40]!r}")
         yield number, cells
 
 
@@ -155,15 +153,17 @@ def _csv_lines(path: Path, content: str, columns: Sequence[str]) -> Iterator[tup
         header = next(reader, [])
         for column in columns:
             if header and column not in header:
-                raise bad_row(path, 1, f"there is no column {column!r}; {close(column, header)}")
+                raise _bad_row(path, 1, f"there is no column {column!r}; {close(column, header)}")
         for cells in reader:
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise bad_row(path, reader.line_num, f"{len(cells)} cells where the header names {len(header)} columns")
+                raise _bad_row(
+                    path, reader.line_num, f"{len(cells)} cells where the header names {len(header)} columns"
+                )
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise bad_row(path, reader.line_num, f"not CSV ({error})") from error
+        raise _bad_row(path, reader.line_num, f"not CSV ({error})") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,13 +186,9 @@ class _Reader:
         shares = {} if self.label is None else self._shares(line, cells[self.label])
         if shares is None:
             return LeftOut.MAPPED_TO_NULL
-        name: str | None = None
-        spans: tuple[Span, ...] = ()
-        if self.entity is not None:
-            name = self._normalised(line, self.entity, cells)
-            spans = mentions(text, name)
-            if not spans:
-                return LeftOut.NAME_NOT_FOUND
+        name = None if self.entity is None else self._normalised(line, self.entity, cells)
+        if name is not None and not mentions(text, name):
+            return LeftOut.NAME_NOT_FOUND
         return Row(
             text=text,
             shares=shares,
@@ -200,16 +196,15 @@ class _Reader:
             file=self.path,
             line=line,
             entity=name,
-            spans=spans,
         )
 
     def _normalised(self, line: int, column: str, cells: Mapping[str, object]) -> str:
         cell = cells[column]
         if not isinstance(cell, str):
-            raise bad_row(self.path, line, f"column {column!r} must hold a text, got {cell!r}")
+            raise _bad_row(self.path, line, f"column {column!r} must hold a text, got {cell!r}")
         text = normalise(cell)
         if not text:
-            raise bad_row(self.path, line, f"column {column!r} is empty (or only a link); remove the row")
+            raise _bad_row(self.path, line, f"column {column!r} is empty (or only a link); remove the row")
         return text
 
     def _shares(self, line: int, cell: object) -> dict[str, float] | None:
@@ -230,12 +225,12 @@ class _Reader:
 
     def _shares_of(self, line: int, cell: object) -> dict[str, float] | None:
         if not isinstance(cell, (str, int)) or cell == "":
-            raise bad_row(self.path, line, f"column {self.label!r} must hold a label, got {cell!r}")
+            raise _bad_row(self.path, line, f"column {self.label!r} must hold a label, got {cell!r}")
         mapped = self.label_map.get(str(cell), str(cell))
         if mapped is None:
             return None
         shares = dict(mapped) if isinstance(mapped, Mapping) else {mapped: 1.0}
         for label in shares:
             if self.labels is not None and label not in self.labels:
-                raise bad_row(self.path, line, f"unknown label {label!r}; {close(label, list(self.labels))}")
+                raise _bad_row(self.path, line, f"unknown label {label!r}; {close(label, list(self.labels))}")
         return shares

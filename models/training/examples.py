@@ -101,6 +101,13 @@ def read_corpus(config: Config, data_dir: Path) -> Corpus:
     return replace(corpus, unlabelled=tuple(_unlabelled(config, data_dir, corpus)), files=tuple(files))
 
 
+def read_held_out(config: Config, data_dir: Path) -> tuple[Example, ...]:
+    """What a run of this configuration measures on. What it has learnt besides need not be there any more: files that
+    were added, and those without labels. Raises what `read_corpus` does."""
+    labelled = replace(config, added=(), distil=replace(config.distil, unlabelled=()))
+    return read_corpus(labelled, data_dir).held_out
+
+
 def teach(config: Config, corpus: Corpus, soft_labels: SoftLabels) -> Corpus:
     """With what teachers say of each training text and of the unlabelled ones, which become training texts."""
     taught = [_taught(config, example, soft_labels) for example in (*corpus.training, *corpus.unlabelled)]

@@ -1,4 +1,4 @@
-"""What may be put into a training run from outside: soft labels, augmentation, an attack."""
+"""What may be put into a training run from outside: who hears of it, soft labels, augmentation, an attack."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+Report = Callable[[str], None]
+"""Takes one line of progress."""
+
+Watch = Callable[[int, float], None]
+"""Takes the number of an epoch, from 1, and its score on what is held out."""
+
+
 class SoftLabels(Protocol):
     """What teachers say of texts."""
 
     def get(self, text: str, task: str, entity: str | None = None) -> Sequence[float] | None:
         """Probabilities of the task's labels, in their order, for a normalised text (and a normalised name in it, for
-        tasks of kind entity), before any temperature; None where no teacher was asked. They sum to 1, or stand each
-        for itself where the task is of kind multi."""
+        tasks of kind entity), before `distil.temperature`; None where no teacher was asked. They sum to 1, or stand
+        each for itself where the task is of kind multi."""
         ...
 
     def is_out_of_fold(self, text: str) -> bool:
@@ -27,9 +34,9 @@ class SoftLabels(Protocol):
 class Augmentation(Protocol):
     """Changes training texts, anew in every epoch."""
 
-    def __call__(self, text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+    def __call__(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
         """The changed text, and the changed `names` (the entities labelled in it, in their order). A name that the
-        changed text doesn't mention loses its label for this epoch. All chance comes from `order`, so that a run can
+        changed text doesn't mention loses its label for this epoch. All chance comes from `rng`, so that a run can
         be repeated."""
         ...
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.network import MultiTaskNetwork
 from models.training.losses import disagreement, label_loss, teacher_loss
-from models.training.policies import Task
+from models.training.policies import DataFile, Task
 
 Marks = Mapping[str, Mapping[str, Tensor]]
 
@@ -96,6 +96,6 @@ def picked(logits: Tensor, marks: Mapping[str, Tensor]) -> Tensor:
     return (rows * marks["span"].unsqueeze(-1)).sum(1) if "span" in marks else rows
 
 
-def sources_of(tasks: Mapping[str, Task], data: Sequence[Any]) -> dict[str, list[str]]:
+def sources_of(tasks: Mapping[str, Task], data: Sequence[DataFile]) -> dict[str, list[str]]:
     """Task → the sources of its labels, in the order of the configuration's files."""
     return {task: list(dict.fromkeys(item.source for item in data if item.task == task)) for task in tasks}

@@ -17,12 +17,14 @@ from domain.errors import InvalidInput, PermanentError
 from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, seal, write_settings
 from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
+from models.training.adversarial import attack_from
 from models.training.audit import clean, doubts
+from models.training.augment import augmenter
 from models.training.batches import BatchOrder, TrainingSet, tokenise
 from models.training.checkpoints import Checkpoints, whole_checkpoints
 from models.training.config import Config
 from models.training.examples import Corpus, teach
-from models.training.hooks import SoftLabels
+from models.training.hooks import Report, SoftLabels, Watch
 from models.training.learner import Learner, sources_of
 from models.training.losses import class_weights
 from models.training.measure import Measured
@@ -31,7 +33,7 @@ from models.training.policies import Augment
 from models.training.prepare import Prepared, describe, prepare
 from models.training.soft_labels import open_teachers, write_seen
 from models.training.soft_labels import soft_labels as ask_teachers
-from models.training.trainer import MultiTaskTrainer, Report, Watch
+from models.training.trainer import MultiTaskTrainer
 
 DEVICES = ("auto", "cpu", "cuda")
 TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json")
@@ -73,7 +75,7 @@ def train(
     Raises InvalidInput or PermanentError, before training starts, for what is wrong with the options, the data, the
     encoder or the device; and PermanentError when the loss is no number any more.
     """
-    cpu = _is_cpu(device)
+    device = device_name(device)
     place = out.with_name(f"{out.name}.training")
     # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
     _check_out(out, replace_it=resume is False or bool(whole_checkpoints(place)))
@@ -81,14 +83,14 @@ def train(
     prepared = prepare(config, data_dir)
     for line in describe(config, prepared):
         report(line)
-    prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, cpu=cpu, report=report))
+    prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, device=device, report=report))
     checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
     if resume is False:
         checkpoints.clear()
     checkpoint = checkpoints.latest()
     if resume and checkpoint is None:
         raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
-    trainer = _trainer(config, prepared, checkpoints, cpu=cpu, report=report, watch=watch)
+    trainer = _trainer(config, prepared, checkpoints, device=device, report=report, watch=watch)
     trainer.run(checkpoint)
     network = prepared.network
     weights = dict(zip(("learnt", "all"), trainable(network), strict=True))
@@ -129,15 +131,11 @@ def dry_run(config: Config, *, data_dir: Path, report: Report) -> None:
 
 def device_name(device: str) -> str:
     """`cpu` or `cuda`, as torch names it. Raises InvalidInput or PermanentError when there is no such device."""
-    return "cpu" if _is_cpu(device) else "cuda"
-
-
-def _is_cpu(device: str) -> bool:
     if device not in DEVICES:
         raise InvalidInput("training_config", f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise PermanentError("device cuda was asked for and torch sees no GPU; use device auto or cpu")
-    return device == "cpu" or not torch.cuda.is_available()
+    return "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
 
 
 def _check_out(out: Path, *, replace_it: bool) -> None:
@@ -171,11 +169,11 @@ def _taught(
     corpus: Corpus,
     soft_labels: Callable[[Config, Corpus], SoftLabels] | None,
     *,
-    cpu: bool,
+    device: str,
     report: Report,
 ) -> Corpus:
     if soft_labels is None and config.distil.teachers:
-        soft_labels = partial(ask_teachers, device="cpu" if cpu else "cuda", report=report)
+        soft_labels = partial(ask_teachers, device=device, report=report)
     if soft_labels is None:
         return corpus
     said = soft_labels(config, corpus)
@@ -190,23 +188,14 @@ def _taught(
 
 
 def _trainer(
-    config: Config, prepared: Prepared, checkpoints: Checkpoints, *, cpu: bool, report: Report, watch: Watch | None
+    config: Config, prepared: Prepared, checkpoints: Checkpoints, *, device: str, report: Report, watch: Watch | None
 ) -> MultiTaskTrainer:
     corpus = prepared.corpus
-    augmentation = attack = None
-    if config.augment != Augment():
-        from models.training.augment import augmenter
-
-        augmentation = augmenter(config.augment, corpus.training)
-    if config.adversarial is not None:
-        from models.training.adversarial import attack_from
-
-        attack = attack_from(config.adversarial)
     training_set = TrainingSet(
         corpus.training,
         prepared.tokenizer,
         max_tokens=config.max_tokens,
-        augmentation=augmentation,
+        augmentation=None if config.augment == Augment() else augmenter(config.augment, corpus.training),
         seed=config.seed,
     )
     sources = sources_of(config.tasks, config.files)
@@ -231,9 +220,9 @@ def _trainer(
         sources=sources,
         padding_id=prepared.padding_id,
         checkpoints=checkpoints,
-        use_cpu=cpu,
+        use_cpu=device == "cpu",
         report=report,
-        attack=attack,
+        attack=None if config.adversarial is None else attack_from(config.adversarial),
         watch=watch,
     )
 

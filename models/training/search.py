@@ -20,8 +20,9 @@ from optuna.trial import TrialState
 from domain.errors import InvalidInput, PermanentError
 from models.training.config import Config, Range, Space
 from models.training.configure import change, config_from
+from models.training.hooks import Report
 from models.training.run import train
-from models.training.trainer import Diverged, Report
+from models.training.trainer import Diverged
 
 STUDY_FILE = "search.db"
 BEST_FILE = "best.yml"

@@ -15,8 +15,9 @@ from models.folder import SETTINGS_FILE
 from models.normalise import input_hash
 from models.training.config import Config
 from models.training.examples import Corpus, Example
+from models.training.hooks import Report
 from models.training.splits import stories
-from models.training.teacher import Report, Teacher
+from models.training.teacher import Teacher
 
 SEEN_FILE = "trained_on.npy"
 """In a model folder: the first 8 bytes of the hash of each text that it was trained on, ascending, uint64."""

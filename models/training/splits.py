@@ -103,9 +103,9 @@ def _features(text: str) -> frozenset[int]:
 
 def _signatures(features: Sequence[frozenset[int]]) -> NDArray[np.uint64]:
     """MinHash by random linear functions modulo the Mersenne prime 2³¹ − 1; shape (texts, BANDS × ROWS)."""
-    random = np.random.default_rng(0)
-    slope = random.integers(1, int(_PRIME), BANDS * ROWS, dtype=np.uint64)
-    shift = random.integers(0, int(_PRIME), BANDS * ROWS, dtype=np.uint64)
+    rng = np.random.default_rng(0)
+    slope = rng.integers(1, int(_PRIME), BANDS * ROWS, dtype=np.uint64)
+    shift = rng.integers(0, int(_PRIME), BANDS * ROWS, dtype=np.uint64)
     out = np.empty((len(features), BANDS * ROWS), dtype=np.uint64)
     for number, hashes in enumerate(features):
         values = np.fromiter(hashes, dtype=np.uint64, count=len(hashes)) % _PRIME

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -22,6 +22,7 @@ from models.normalise import input_hash
 from models.scores import probabilities
 from models.training.batches import collate, tokenise
 from models.training.examples import Example, Label
+from models.training.hooks import Report
 from models.training.learner import picked
 from models.training.policies import Task
 
@@ -31,7 +32,6 @@ BATCH = 64
 """Texts in one pass."""
 
 Answer = NDArray[np.float32]
-Report = Callable[[str], None]
 
 
 class Teacher:

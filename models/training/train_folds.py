@@ -10,8 +10,8 @@ from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE, read_settings
 from models.training.config import Config
 from models.training.configure import config_from
+from models.training.hooks import Report
 from models.training.run import NOT_OF_THE_RUN, train
-from models.training.trainer import Report
 
 
 def train_folds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,11 @@ from models.training.averages import Averages, Weights, load, snapshot
 from models.training.batches import BatchOrder, Tokenised, TrainingSet, collate
 from models.training.checkpoints import Checkpoints, Course, read_averages, read_best, read_course
 from models.training.config import Config
-from models.training.hooks import Attack
+from models.training.hooks import Attack, Report, Watch
 from models.training.learner import Learner
 from models.training.measure import Measured, measure, score
 from models.training.policies import Schedule
 from models.training.rates import adamw
-
-Report = Callable[[str], None]
-"""Takes one line of progress."""
-
-Watch = Callable[[int, float], None]
-"""Takes the number of an epoch, from 1, and its score on what is held out."""
 
 SCHEDULES = {
     Schedule.LINEAR: "linear",
@@ -80,7 +74,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         self._held_out = held_out
         self._padding_id = padding_id
         self._checkpoints = checkpoints
-        self._report_line = report
+        self.report = report
         self._attack = attack
         self._watch = watch
         self._averages = Averages(config.averaging)
@@ -140,7 +134,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         figures = {f"{task}/{source}": one.share for task, by in measured.items() for source, one in by.items()}
         self.course.epochs.append({name: round(share, 4) for name, share in figures.items()})
         parts = ", ".join(f"{name} {share:.4f}" for name, share in figures.items())
-        self._report_line(f"epoch {self.state.epoch:g}/{self._config.epochs}: held-out accuracy {parts}")
+        self.report(f"epoch {self.state.epoch:g}/{self._config.epochs}: held-out accuracy {parts}")
         metrics = {f"eval_{name}": share for name, share in figures.items()} | {"eval_score": reached}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -180,10 +174,6 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
         self.course.steps = state.global_step
         self.course.seconds += seconds
         self._checkpoints.complete(state.global_step, self.course, self._averages.state(), self._best)
-
-    def report(self, line: str) -> None:
-        """Show a line of progress."""
-        self._report_line(line)
 
 
 class _Flow(TrainerCallback):  # type: ignore[misc]

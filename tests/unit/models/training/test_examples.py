@@ -12,7 +12,7 @@ from support.tiny_models import TREE, write_rows
 from domain.errors import InvalidInput
 from models.training.config import Config
 from models.training.configure import config_from
-from models.training.examples import Corpus, read_corpus, teach
+from models.training.examples import Corpus, read_corpus, read_held_out, teach
 
 
 def corpus(folder: Path, files: dict[str, list[dict[str, Any]]], *changes: str) -> tuple[Config, Corpus]:
@@ -165,6 +165,21 @@ def test_an_unlabelled_text_that_nearly_repeats_one_of_the_fold_left_out_is_not_
     left_out = {example.text for example in read.out_of_fold}
     assert 0 < len(left_out) < 22
     assert {example.text for example in read.unlabelled} == {f"{story} today" for story in set(stories) - left_out}
+
+
+def test_what_a_run_measures_on_is_read_without_what_it_learnt_besides(tmp_path: Path) -> None:
+    texts = [f"{word} {number} {word}" for number in range(30) for word in ("soars", "plunges")]
+    files = {
+        "moods.jsonl": moods(*((text, "positive" if "soars" in text else "negative") for text in texts)),
+        "themes.jsonl": THEMES,
+        "new.jsonl": moods(("a new one", "neutral")),
+    }
+    write_rows(tmp_path / "more.jsonl", [{"text": "something new"}])
+    added = "added=[{source: corrections, file: new.jsonl, task: sentiment}]"
+    config, read = corpus(tmp_path, files, "held_out={share: 0.2}", "distil.unlabelled=[more.jsonl]", added)
+    for name in ("new.jsonl", "more.jsonl"):
+        (tmp_path / name).unlink()
+    assert read_held_out(config, tmp_path) == read.held_out != ()
 
 
 def test_what_was_added_later_leaves_the_split_as_it_is_and_is_all_learnt(tmp_path: Path) -> None:
