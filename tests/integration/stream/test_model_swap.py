@@ -52,7 +52,9 @@ class Versioned(HashClassifier):
         self.refused = 0
 
     def prepare(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> Own:
-        return Own(tuple(f"{SHARES[self.model.version]} {text}" for text in texts), self.model.version)
+        marked = [f"{SHARES[self.model.version]} {text}" for text in texts]
+        ready = super().prepare(marked, names)
+        return Own(ready.texts, ready.names, self.model.version)
 
     def infer(self, prepared: Prepared) -> list[Classification]:
         assert isinstance(prepared, Own)
