@@ -5,14 +5,19 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from domain.classification import SENTIMENT
 from domain.correction import Correction, StandingCorrection
 from domain.errors import InvalidInput
+from domain.ports import Names
+from models.entities import find
 from models.folder import Kind, ModelSettings
+from models.normalise import normalise
 from service.label_studio import read_answers
 
 LABEL_STUDIO = ".json"
@@ -30,6 +35,17 @@ FIELDS = {
     "note": "why, for the record",
 }
 """What a correction says, as JSON."""
+
+
+class LeftOut(StrEnum):
+    """Why a correction can't be learnt."""
+
+    TASK_OR_LABEL_UNKNOWN = "task_or_label_unknown"
+    """To the configuration that is trained."""
+    TEXT_EMPTY = "text_empty"
+    """Once it is normalised: it was only a link."""
+    SYMBOL_NOT_NAMED = "symbol_not_named"
+    """The text speaks of it neither by a name that is known (`classify.names_file`) nor by its cashtag."""
 
 
 class BadCorrection(InvalidInput):
@@ -84,19 +100,53 @@ def read_corrections(path: Path, *, by: str) -> list[Correction]:
     return [_on_line(path, number, line, by) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def write_labelled(path: Path, standing: Sequence[StandingCorrection]) -> None:
-    """As JSON lines to train on: `text`, `label`, and where it is from."""
-    rows = [
-        {
-            "text": one.text,
-            "label": one.correction.label,
-            "id": one.correction.document_id,
-            "by": one.correction.by,
-            "recorded_at": one.recorded_at.isoformat(),
-        }
-        for one in standing
-    ]
+def labelled(
+    standing: Iterable[StandingCorrection], names: Names
+) -> tuple[list[dict[str, str | None]], Counter[LeftOut]]:
+    """Rows to train on, with `text`, `label` and where they are from, and how many corrections give none.
+
+    One about a symbol gives a row, with the name as `entity`, for each name by which its text speaks of the symbol: by
+    `names` (symbol → names) or by its cashtag. Scores are of all of a symbol's mentions together.
+    """
+    rows: list[dict[str, str | None]] = []
+    left_out = Counter[LeftOut]()
+    for one in standing:
+        found = _rows(one, names)
+        if isinstance(found, LeftOut):
+            left_out[found] += 1
+        else:
+            rows += found
+    return rows, left_out
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, str | None]]) -> None:
+    """As JSON lines."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def described(left_out: Mapping[LeftOut, int]) -> str:
+    """For the end of a line of progress; empty where nothing was left out."""
+    return "".join(f", {count} left out ({reason.replace('_', ' ')})" for reason, count in left_out.items())
+
+
+def _rows(one: StandingCorrection, names: Names) -> list[dict[str, str | None]] | LeftOut:
+    said, text = one.correction, normalise(one.text)
+    if not text:
+        return LeftOut.TEXT_EMPTY
+    row = {
+        "text": one.text,
+        "label": said.label,
+        "id": said.document_id,
+        "by": said.by,
+        "recorded_at": one.recorded_at.isoformat(),
+    }
+    if said.entity is None:
+        return [row]
+    spoken: dict[str, str] = {}
+    for start, end in find(text, {said.entity: names.get(said.entity, ())}).get(said.entity, ()):
+        # Training finds a name in any case.
+        spoken.setdefault(text[start:end].lower(), text[start:end])
+    return [{**row, "entity": name} for name in spoken.values()] or LeftOut.SYMBOL_NOT_NAMED
 
 
 def _answered(path: Path) -> list[Correction]:

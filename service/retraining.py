@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from domain.correction import StandingCorrection
+from domain.correction import Correction, StandingCorrection
 from domain.errors import InvalidInput
-from domain.ports import Corrections, ModelRegistry
+from domain.ports import Corrections, ModelRegistry, Names
 from domain.registry import Promotion
 from models import figures
 from models.evaluation.evaluate import Policy, evaluate
@@ -19,12 +19,13 @@ from models.evaluation.keep import keep_figures, keep_temperature, measured
 from models.evaluation.opened import Opened, check_same_labels, open_model
 from models.evaluation.questions import Questions, from_examples
 from models.evaluation.report import Report
-from models.folder import OPENVINO_FILES, Kind, ModelSettings, read_settings
+from models.folder import OPENVINO_FILES, SETTINGS_FILE, Kind, ModelSettings, digest, read_settings
 from models.training.command import Request, config_of, data_dir_of, execute, out_of
 from models.training.config import Config
-from models.training.examples import read_corpus
+from models.training.examples import read_held_out
+from models.training.policies import DataFile
 from service import promotion
-from service.corrections import write_labelled
+from service.corrections import LeftOut, described, labelled, write_rows
 from service.stream_models import ModelLoader
 
 SOURCE = "corrections"
@@ -59,6 +60,7 @@ def retrain(
     *,
     champion: Path,
     corrections: Corrections,
+    names: Names,
     registry: ModelRegistry,
     loader: ModelLoader,
     policy: RetrainingPolicy,
@@ -66,19 +68,24 @@ def retrain(
 ) -> Retrained:
     """Train as `request` says, on the configuration's files and on what people corrected, and compare with the model in
     force, whose folder is `champion`, on what the configuration holds out. Nothing that nearly repeats a text held out
-    is learnt, so that this set is the same for every challenger.
+    is learnt, so that this set is the same for every challenger. What was said of a symbol is learnt of its `names`.
+    After a kill the same call goes on where it was, also when that was past the training.
 
     Raises InvalidInput: `no_corrections` when there are none to learn, or the champion has learnt them all;
     `champion_stands` when the challenger is worse at a task, or better at none; and what training, opening a model and
     promoting it raise.
     """
     config, out = config_of(request), out_of(request)
-    added = _write(corrections.standing(), config, out.with_name(f"{out.name}.{SOURCE}"), policy, say)
+    added = _write(corrections.standing(), config, names, out.with_name(f"{out.name}.{SOURCE}"), policy, say)
     _check_new(added, read_settings(champion))
-    changes = [*request.changes, f"added={json.dumps(added)}"]
+    changes = [*request.changes, f"added={json.dumps([*map(asdict, config.added), *added])}"]
     if policy.from_champion:
         changes += [f"encoder={json.dumps(str(champion.resolve()))}", "revision=null"]
-    execute(replace(request, changes=changes), say)
+    training = replace(request, changes=changes)
+    if _is_trained(out, training):
+        say(f"{out} has been trained so before")
+    else:
+        execute(training, say)
     _make_alike(out, champion)
     compared = _compare(request, config, out=out, champion=champion, say=say)
     for one in compared:
@@ -94,43 +101,63 @@ def retrain(
 
 
 def _write(
-    standing: Sequence[StandingCorrection], config: Config, folder: Path, policy: RetrainingPolicy, say: Say
+    standing: Sequence[StandingCorrection],
+    config: Config,
+    names: Names,
+    folder: Path,
+    policy: RetrainingPolicy,
+    say: Say,
 ) -> list[dict[str, Any]]:
     """A file for each task, and what the configuration says of it."""
+    fitting = [one for one in standing if _fits(config, one.correction)]
+    left_out = Counter({LeftOut.TASK_OR_LABEL_UNKNOWN: len(standing) - len(fitting)})
     added: list[dict[str, Any]] = []
-    used = 0
-    for task, head in config.tasks.items():
-        of_task = [
-            one
-            for one in standing
-            if one.correction.task == task and head.kind is Kind.SINGLE and one.correction.label in head.labels
-        ]
-        if of_task:
+    for task in config.tasks:
+        rows, not_learnt = labelled((one for one in fitting if one.correction.task == task), names)
+        left_out += not_learnt
+        if rows:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder.resolve() / f"{task}.jsonl"
-            write_labelled(path, of_task)
-            added.append({"source": SOURCE, "file": str(path), "task": task, "weight": policy.weight})
-            used += len(of_task)
-    say(f"{used} of {len(standing)} corrections are of a task and a label of the configuration")
+            write_rows(path, rows)
+            entity = "entity" if config.tasks[task].kind is Kind.ENTITY else None
+            item = DataFile(source=SOURCE, file=str(path), task=task, entity=entity, weight=policy.weight)
+            added.append(asdict(item))
+    say(f"{len(standing) - left_out.total()} of {len(standing)} corrections are learnt{described(+left_out)}")
     if not added:
         raise InvalidInput("no_corrections", "there is no correction to learn: groundswell corrections add")
     return added
 
 
+def _fits(config: Config, said: Correction) -> bool:
+    """Whether the configuration trains a head that could have said it."""
+    head = config.tasks.get(said.task)
+    if head is None or head.kind is Kind.MULTI or said.label not in head.labels:
+        return False
+    return (head.kind is Kind.ENTITY) == (said.entity is not None)
+
+
+def _is_trained(out: Path, request: Request) -> bool:
+    """Whether `out` holds what this training gives: it was stopped after it, and before the model was in force."""
+    if request.resume is False or not (out / SETTINGS_FILE).exists():
+        return False
+    config, training = config_of(request), read_settings(out).training
+    # As JSON, which the folder's has gone through.
+    if json.loads(json.dumps(asdict(config))) != training.get("config"):
+        return False
+    digests = {one["file"]: one["digest"] for one in training["files"]}
+    paths = {item.file: data_dir_of(request) / item.file for item in config.files}
+    return all(path.is_file() and digest(path) == digests[file] for file, path in paths.items())
+
+
 def _check_new(added: Sequence[Mapping[str, Any]], champion: ModelSettings) -> None:
     known = {(one["task"], one["digest"]) for one in champion.training.get("files", ()) if one["source"] == SOURCE}
-    if all((item["task"], _digest(Path(item["file"]))) in known for item in added):
+    if all((item["task"], digest(Path(item["file"]))) in known for item in added):
         raise InvalidInput("no_corrections", f"{champion.ref} has learnt all that stands corrected")
-
-
-def _digest(path: Path) -> str:
-    """As training notes it."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _make_alike(out: Path, champion: Path) -> None:
     """Give the challenger the int8 file that the champion is served from: what is compared is what is served."""
-    if OPENVINO_FILES[0] in read_settings(champion).files:
+    if OPENVINO_FILES[0] in read_settings(champion).files.keys() - read_settings(out).files.keys():
         from models.convert import calibration_sentences
         from models.export import export
 
@@ -139,12 +166,16 @@ def _make_alike(out: Path, champion: Path) -> None:
 
 def _compare(request: Request, config: Config, *, out: Path, champion: Path, say: Say) -> tuple[figures.Compared, ...]:
     """On the frozen evaluation set. What the challenger answered is kept in its folder, and its temperatures."""
-    held_out = read_corpus(config, data_dir_of(request)).held_out
+    held_out = read_held_out(config, data_dir_of(request))
     ours, theirs = (open_model(str(folder), device=request.device) for folder in (out, champion))
+    asked = {label.task for example in held_out for label in example.labels}
     found: list[figures.Compared] = []
     for task, labels in ours.settings.tasks.items():
         if task not in theirs.settings.tasks:
             say(f"{task}: not compared, the champion has no such task")
+            continue
+        if task not in asked:
+            say(f"{task}: not compared, nothing that is held out is labelled for it")
             continue
         check_same_labels(ours, theirs, task)
         questions = from_examples(held_out, task=task, kind=ours.kind(task), labels=labels)

@@ -69,8 +69,8 @@ def train(
 
     Checkpoints are kept in `OUT.training` until the folder is written. `resume`: True goes on from the last one and
     wants one, False starts over (and may replace `out`), None goes on from one if it is of the same run. What teachers
-    say comes from `soft_labels`, unless `distil.teachers` names them. `watch` is called after each epoch; what it
-    raises ends the run, its checkpoints stay.
+    say comes from `soft_labels`, or else from those that `distil.teachers` names. `watch` is called after each epoch;
+    what it raises ends the run, its checkpoints stay.
 
     Raises InvalidInput or PermanentError, before training starts, for what is wrong with the options, the data, the
     encoder or the device; and PermanentError when the loss is no number any more.

@@ -101,17 +101,23 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write: JSON lines with text and label.")],
     task: Task = "sentiment",
 ) -> None:
-    """Write what stands of one task as a file to train on, without corrections about entities."""
-    from service.corrections import write_labelled
+    """Write what stands of one task as a file to train on.
 
-    standing = [one for one in _opened(context)[1].standing(task=task) if one.correction.entity is None]
+    Of a task of entities each row has the name by which the text speaks of the symbol, as `entity`.
+    """
+    from service.corrections import described, labelled, write_rows
+    from service.entity_names import read_names
+
+    settings, store = _opened(context)
+    standing = store.standing(task=task)
     if not standing:
         raise PermanentError(f"no correction of {task} stands")
+    rows, left_out = labelled(standing, read_names(settings.classify.names_file))
     try:
-        write_labelled(out, standing)
+        write_rows(out, rows)
     except OSError as error:
         raise PermanentError(f"cannot write {out}: {error.strerror}") from error
-    typer.echo(f"{len(standing)} labelled texts are in {out}")
+    typer.echo(f"{len(rows)} rows are in {out}{described(left_out)}")
 
 
 def _put(context: typer.Context, said: list[Correction]) -> None:

@@ -113,6 +113,7 @@ def _retrain(invocation: Invocation, request: Request, *, weight: float, from_ch
         raise typer.BadParameter("--with-corrections goes with none of --folds, --search, --audit and --dry-run")
     from models.load import find_folder
     from service import wiring
+    from service.entity_names import read_names
     from service.retraining import RetrainingPolicy, retrain
     from service.stream_models import ModelLoader
 
@@ -122,6 +123,7 @@ def _retrain(invocation: Invocation, request: Request, *, weight: float, from_ch
         request,
         champion=find_folder(wiring.model_choice(settings).location),
         corrections=wiring.corrections(database),
+        names=read_names(settings.classify.names_file),
         registry=wiring.model_registry(settings, "train"),
         loader=ModelLoader(settings),
         policy=RetrainingPolicy(weight=weight, from_champion=from_champion, by=you()),

@@ -66,7 +66,7 @@ def test_a_correction_is_made_seen_by_analysts_exported_and_withdrawn(groundswel
         ("rates", "neutral", None),
     ]
 
-    assert groundswell("corrections", "export", "--out", "new.jsonl") == "1 labelled texts are in new.jsonl\n"
+    assert groundswell("corrections", "export", "--out", "new.jsonl") == "1 rows are in new.jsonl\n"
     (row,) = [json.loads(line) for line in Path("new.jsonl").read_text().splitlines()]
     assert (row["text"], row["label"], row["id"]) == (TEXTS["ships"], "negative", "ships")
 
@@ -114,7 +114,7 @@ def test_what_was_corrected_is_learnt_and_the_better_model_is_in_force(groundswe
     with pytest.raises(InvalidInput, match="has learnt all that stands corrected"):
         groundswell(*arguments, "--out", "again")
 
-    assert "1 of 1 corrections are of a task" in said
+    assert "1 of 1 corrections are learnt" in said
     assert "is in force, in place of tiny@" in said.splitlines()[-1]
     assert f"{tmp_path / 'challenger'}" in groundswell("models", "list")
     assert "learnt corrections (sentiment)" in groundswell("models", "list").splitlines()[0]

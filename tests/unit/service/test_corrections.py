@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from domain.correction import Correction
+from domain.correction import Correction, StandingCorrection
 from domain.errors import InvalidInput
 from models.folder import Kind, ModelSettings
-from service.corrections import check, read_corrections
+from models.training.data import read_file
+from service.corrections import LeftOut, check, described, labelled, read_corrections, write_rows
 
 MODEL = ModelSettings(
     name="tone",
@@ -51,6 +53,46 @@ def test_what_the_model_could_have_said_is_taken() -> None:
 def test_what_it_could_not_is_refused_with_what_it_could(wrong: Correction, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         check([wrong], MODEL)
+
+
+def standing(text: str, entity: str | None = None) -> StandingCorrection:
+    task = "sentiment" if entity is None else "entity_sentiment"
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    return StandingCorrection(correction=correction(task, "negative", entity), text=text, recorded_at=at)
+
+
+def test_a_correction_about_a_symbol_is_learnt_of_each_name_that_its_text_has_for_it(tmp_path: Path) -> None:
+    text = "NORTHGATE BANK &amp; others fall; $ngb halted, says Northgate Bank. Harbour Wire"
+    said = [standing(text, "NGB"), standing("$NGB falls", "NGB"), standing("Shares fall")]
+    rows, left_out = labelled(said, {"NGB": ("Northgate Bank", "Northgate"), "HW": ("Harbour Wire",)})
+    assert [(row["text"], row["label"], row.get("entity")) for row in rows] == [
+        (text, "negative", "NORTHGATE BANK"),
+        (text, "negative", "$ngb"),
+        ("$NGB falls", "negative", "$NGB"),
+        ("Shares fall", "negative", None),
+    ]
+    assert left_out == {}
+
+    write_rows(tmp_path / "rows.jsonl", rows[:3])
+    read = read_file(tmp_path / "rows.jsonl", entity="entity", kind=Kind.ENTITY)
+    assert [(row.text[:22], row.entity) for row in read] == [
+        ("NORTHGATE BANK & other", "NORTHGATE BANK"),
+        ("NORTHGATE BANK & other", "$ngb"),
+        ("$NGB falls", "$NGB"),
+    ]
+
+
+def test_a_correction_whose_text_does_not_name_its_symbol_or_has_no_words_is_left_out_and_counted() -> None:
+    said = [
+        standing("Northgate Banking falls", "NGB"),
+        standing("Shares fall", "HW"),
+        standing("https://example.com/a", "NGB"),
+        standing("https://example.com/a"),
+    ]
+    rows, left_out = labelled(said, {"NGB": ("Northgate Bank",)})
+    assert rows == []
+    assert left_out == {LeftOut.SYMBOL_NOT_NAMED: 2, LeftOut.TEXT_EMPTY: 2}
+    assert described(left_out) == ", 2 left out (symbol not named), 2 left out (text empty)"
 
 
 def test_json_lines_are_read_with_whoever_says_so(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from support.builders import make_document, make_scored
 from support.fake_corrections import FakeCorrections
 from support.fake_registry import FakeModelRegistry
 from support.fake_store import FakeDocuments
-from support.tiny_models import TREE, tiny_model
+from support.tiny_models import TREE, WORDS, tiny_entities, tiny_model
 
 from domain.correction import Correction
 from domain.errors import InvalidInput
 from models.convert import calibration_sentences
 from models.export import export
 from models.folder import OPENVINO_FILES, read_settings
-from models.training.command import Request
+from models.training.command import Request, config_of
+from service import retraining as module
 from service.retraining import SOURCE, Retrained, RetrainingPolicy, retrain
 from service.settings import load
 from service.stream_models import ModelLoader
@@ -27,6 +29,7 @@ from service.stream_models import ModelLoader
 WEAK = ("epochs=1", "optimiser.learning_rate=1e-6")
 TEXTS = {"a": "crude plunges firma", "b": "profit soars firmb", "c": "payrolls meets firmc"}
 LABELS = {"a": "negative", "b": "positive", "c": "neutral"}
+NAMES = {"Q": ("firmq holds",)}
 LOADER = ModelLoader(load(environment={}, overrides={"model.device": "cpu"}, find_running=False).settings)
 
 
@@ -40,10 +43,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def corrections() -> FakeCorrections:
+def documents() -> FakeDocuments:
     documents = FakeDocuments()
     for name, text in TEXTS.items():
         documents.add(make_scored(make_document(name, text=text)))
+    return documents
+
+
+@pytest.fixture
+def corrections(documents: FakeDocuments) -> FakeCorrections:
     found = FakeCorrections(documents)
     found.add([Correction(document_id=name, task="sentiment", label=LABELS[name], by="ann") for name in TEXTS])
     found.add([Correction(document_id="a", task="mood", label="bad", by="ann")])
@@ -62,10 +70,16 @@ Retrain = Callable[..., Retrained]
 def retrained(place: Path, tmp_path: Path, corrections: FakeCorrections, registry: FakeModelRegistry) -> Retrain:
     """Retrain into tmp_path/`out`."""
     config = tmp_path / "train.yml"
-    config.write_text(yaml.safe_dump({**TREE, "encoder": str(place / "encoder")}))
-    said: list[str] = []
 
-    def call(*changes: str, champion: Path = place / "model", out: str = "challenger", **policy: Any) -> Retrained:
+    def call(
+        *changes: str,
+        champion: Path = place / "model",
+        out: str = "challenger",
+        tree: Mapping[str, Any] = TREE,
+        said: list[str] | None = None,
+        **policy: Any,
+    ) -> Retrained:
+        config.write_text(yaml.safe_dump({**tree, "encoder": str(place / "encoder")}))
         request = Request(
             config=str(config), out=tmp_path / out, data_dir=place / "data", changes=changes, device="cpu"
         )
@@ -73,10 +87,11 @@ def retrained(place: Path, tmp_path: Path, corrections: FakeCorrections, registr
             request,
             champion=champion,
             corrections=corrections,
+            names=NAMES,
             registry=registry,
             loader=LOADER,
             policy=RetrainingPolicy(by="ann", **policy),
-            say=said.append,
+            say=[].append if said is None else said.append,
         )
 
     return call
@@ -114,6 +129,88 @@ def test_a_challenger_that_does_not_beat_the_champion_is_not_put_in_force(
         # What it goes on from is the champion itself, and it hardly moves.
         retrained("epochs=1", "optimiser.learning_rate=1e-9", from_champion=True)
     assert (registry.models(), registry.promotions()) == ([], [])
+
+
+def test_what_was_killed_once_it_was_trained_is_compared_and_promoted_by_the_same_call(
+    retrained: Retrain, registry: FakeModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_compare", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            retrained()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "execute", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            retrained(weight=3)
+        done = retrained()
+    assert [done.promotion.model] == [model.ref for model in registry.promoted()]
+
+
+def _killed(*_arguments: Any, **_options: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_corrections_are_learnt_beside_what_the_configuration_adds_itself(
+    retrained: Retrain, documents: FakeDocuments, corrections: FakeCorrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Request] = []
+
+    def killed(request: Request, _say: Any) -> None:
+        asked.append(request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "execute", killed)
+    documents.add(make_scored(make_document("link", text="https://example.com/a")))
+    corrections.add([Correction(document_id="link", task="sentiment", label="neutral", by="ann")])
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        retrained("added=[{source: mine, file: more.jsonl, task: topic}]", said=said)
+    assert [(item.source, item.task) for item in config_of(asked[0]).added] == [
+        ("mine", "topic"),
+        (SOURCE, "sentiment"),
+    ]
+    assert said == ["3 of 5 corrections are learnt, 1 left out (task or label unknown), 1 left out (text empty)"]
+
+
+ENTITIES: dict[str, Any] = {
+    **TREE,
+    "tasks": {**TREE["tasks"], "entity_sentiment": {"kind": "entity", "labels": list(WORDS)}},
+    "data": [*TREE["data"], {"source": "names", "file": "names.jsonl", "task": "entity_sentiment", "entity": "name"}],
+}
+
+
+def test_what_was_said_of_a_symbol_is_learnt_of_the_name_that_the_text_has_for_it(
+    retrained: Retrain,
+    documents: FakeDocuments,
+    corrections: FakeCorrections,
+    registry: FakeModelRegistry,
+    place: Path,
+    tmp_path: Path,
+) -> None:
+    tiny_entities(place / "data")
+    (tmp_path / "weak").mkdir()
+    for part in ("encoder", "data"):
+        (tmp_path / "weak" / part).symlink_to(place / part)
+    champion = tiny_model(tmp_path / "weak", *WEAK, tree=ENTITIES).folder
+    for name, text in {"d": "firmq holds , firmr soars", "e": "firmr soars"}.items():
+        documents.add(make_scored(make_document(name, text=text, symbols=("Q",))))
+    corrections.add(
+        [
+            Correction(document_id=name, task="entity_sentiment", entity="Q", label="neutral", by="ann")
+            for name in ("d", "e")
+        ]
+    )
+    said: list[str] = []
+    done = retrained(champion=champion, tree=ENTITIES, said=said)
+
+    left_out = "1 left out (task or label unknown), 1 left out (symbol not named)"
+    assert said[0] == f"4 of 6 corrections are learnt, {left_out}"
+    assert [model.ref for model in registry.promoted()] == [done.promotion.model]
+    (row,) = (tmp_path / f"challenger.{SOURCE}" / "entity_sentiment.jsonl").read_text().splitlines()
+    assert json.loads(row)["entity"] == "firmq holds"
+    learnt = {(one["source"], one["task"]): one for one in read_settings(tmp_path / "challenger").training["files"]}
+    assert [learnt[SOURCE, "entity_sentiment"][key] for key in ("rows", "left_out")] == [1, {}]
+    assert learnt[SOURCE, "sentiment"]["rows"] == 3
 
 
 def test_without_corrections_nothing_is_trained(
