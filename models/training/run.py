@@ -31,7 +31,7 @@ from models.training.measure import Measured
 from models.training.methods import finish, trainable
 from models.training.policies import Augment
 from models.training.prepare import Prepared, describe, prepare
-from models.training.soft_labels import open_teachers, write_seen
+from models.training.soft_labels import open_teachers, read_seen, report_known, write_seen
 from models.training.soft_labels import soft_labels as ask_teachers
 from models.training.trainer import MultiTaskTrainer
 
@@ -83,6 +83,7 @@ def train(
     prepared = prepare(config, data_dir)
     for line in describe(config, prepared):
         report(line)
+    report_known(prepared.encoder, prepared.corpus, report)
     prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, device=device, report=report))
     checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
     if resume is False:
@@ -247,7 +248,8 @@ def _write(config: Config, prepared: Prepared, out: Path, figures: Mapping[str, 
         training=figures,
     )
     write_settings(new, settings)
-    write_seen(new, [example.text for example in prepared.corpus.training])
+    texts = [example.text for example in prepared.corpus.training]
+    write_seen(new, texts, before=read_seen(prepared.encoder))
     settings = seal(new)
     if out.exists():
         shutil.rmtree(out)

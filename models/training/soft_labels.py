@@ -50,12 +50,10 @@ class Ensemble:
 def soft_labels(
     config: Config, corpus: Corpus, *, device: str, cache: Path | None = None, report: Report = print
 ) -> Ensemble:
-    """The word of `distil.teachers` on every text that the run trains on; see `ask_about`. Reports which of them were
-    trained on what is held out: they can teach it."""
-    held_out = {_short_hash(example.text) for example in corpus.held_out}
+    """The word of `distil.teachers` on every text that the run trains on; see `ask_about`. Those that know what is held
+    out are reported: they can teach it."""
     for folder in teacher_folders(config.distil.teachers):
-        if known := len(held_out & read_seen(folder)):
-            report(f"{folder.name} was trained on {known} of {len(held_out)} held-out texts: figures on them flatter")
+        report_known(folder, corpus, report)
     examples = (*corpus.training, *corpus.unlabelled)
     return ask_about(config, examples, device=device, cache=cache, report=report)
 
@@ -111,9 +109,18 @@ def teacher_folders(names: Sequence[str]) -> list[Path]:
     return found
 
 
-def write_seen(folder: Path, texts: Collection[str]) -> None:
-    """Write into a model folder which normalised texts it was trained on."""
-    np.save(folder / SEEN_FILE, np.array(sorted(set(map(_short_hash, texts))), dtype=np.uint64), allow_pickle=False)
+def report_known(folder: Path, corpus: Corpus, report: Report) -> None:
+    """Say so where a model that a run learns from or starts with was trained on what the run holds out."""
+    held_out = {_short_hash(example.text) for example in corpus.held_out}
+    if known := len(held_out & read_seen(folder)):
+        report(f"{folder.name} was trained on {known} of {len(held_out)} held-out texts: figures on them flatter")
+
+
+def write_seen(folder: Path, texts: Collection[str], *, before: frozenset[int] = frozenset()) -> None:
+    """Write into a model folder which normalised texts it was trained on, beside those that the model knew that it
+    started with: `before`, as `read_seen` gives them."""
+    seen = before | set(map(_short_hash, texts))
+    np.save(folder / SEEN_FILE, np.array(sorted(seen), dtype=np.uint64), allow_pickle=False)
 
 
 def read_seen(folder: Path) -> frozenset[int]:

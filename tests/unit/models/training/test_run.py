@@ -24,6 +24,7 @@ from models.folder import TORCH_FILES, Kind, read_settings, seal
 from models.training import TrainingResult, run
 from models.training.configure import config_from
 from models.training.run import dry_run, train
+from models.training.soft_labels import read_seen
 
 TEXTS = ["firma crude plunges", "profit soars firmb", "inflation holds"]
 SHORT = ("epochs=2", "log_steps=10")
@@ -225,6 +226,17 @@ def test_a_run_that_replaces_a_model_and_is_killed_goes_on_with_or_without_sayin
     tiny_model(start, *SHORT, report=lines.append)
     assert "going on after step 25/50" in lines
     assert read_settings(start / "model").training["config"]["epochs"] == 2
+
+
+def test_a_model_knows_what_the_one_knew_that_it_started_with(start: Path) -> None:
+    first = tiny_model(start, "epochs=1").folder
+    lines: list[str] = []
+    config = tiny_config(first, "epochs=1", "held_out.seed=1")
+    second = train(config, out=start / "second", data_dir=start / "data", device="cpu", report=lines.append).folder
+    assert len(read_seen(first)) == 400 < len(read_seen(second))
+    assert read_seen(first) < read_seen(second)
+    (line,) = [line for line in lines if line.startswith("model was trained on ")]
+    assert line.endswith(" of 100 held-out texts: figures on them flatter")
 
 
 def test_more_steps_than_the_epochs_have_are_not_taken(start: Path) -> None:
