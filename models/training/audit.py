@@ -16,6 +16,7 @@ from models.training.config import Config
 from models.training.examples import Corpus, Example, Label, read_corpus, read_item
 from models.training.hooks import Report, SoftLabels
 from models.training.policies import Cleaning
+from models.training.precision import on_device
 from models.training.soft_labels import ask_about
 
 
@@ -54,7 +55,8 @@ def audit(
     out.parent.mkdir(parents=True, exist_ok=True)
     everything = replace(config, held_out=replace(config.held_out, folds=None, fold=None))
     corpus = read_corpus(everything, data_dir)
-    said = ask_about(config, (*corpus.training, *corpus.held_out), device=device, cache=cache, report=report)
+    running = on_device(config, device, report)
+    said = ask_about(running, (*corpus.training, *corpus.held_out), device=device, cache=cache, report=report)
     groups = _answered(config, corpus, said)
     if not groups:
         raise InvalidInput(

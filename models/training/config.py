@@ -87,7 +87,7 @@ class Config:
     accumulate: int = 1
     """Passes in one optimiser step."""
     bf16: bool = False
-    """Mixed precision: twice as fast where the processor or the GPU has bf16 units."""
+    """Mixed precision, twice as fast, where the processor or the GPU has bf16 units; elsewhere full precision."""
     seed: int = 0
     """Of order, dropout and new weights."""
     early_stopping: int | None = None

@@ -14,6 +14,8 @@ from models.training.config import Config
 from models.training.strict import bad_option, read
 
 RECIPES = Path(__file__).parent / "recipes"
+EXTENDS = "extends"
+"""The key by which a configuration names the file or the shipped recipe that it changes."""
 
 
 def read_config(ref: str | Path, changes: Sequence[str] = ()) -> Config:
@@ -45,21 +47,39 @@ def change(tree: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
 
 
 def read_tree(ref: str | Path) -> dict[str, Any]:
-    """What a file or a shipped recipe says, unchecked. Raises InvalidInput when there is none or it is no YAML."""
-    path = _find(ref)
+    """What a file or a shipped recipe says, unchecked, over what the one says that it `extends`: options one by one,
+    lists whole. Raises InvalidInput when there is none, it is no YAML or extends itself."""
+    return _tree(_find(ref), ())
+
+
+def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+    if path in below:
+        raise InvalidInput("training_config", f"extends: {path} extends itself")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput("training_config", f"cannot read {path}: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise InvalidInput("training_config", f"{path} must hold a mapping of options")
-    return tree
+    if (base := tree.pop(EXTENDS, None)) is None:
+        return tree
+    # A file is looked for beside the one that names it.
+    beside = path.parent / str(base)
+    return _over(_tree(beside.resolve() if beside.is_file() else _find(str(base)), (*below, path)), tree)
+
+
+def _over(base: dict[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `tree` says in its place, in it too."""
+    for key, value in tree.items():
+        known = base.get(key)
+        base[key] = _over(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return base
 
 
 def _find(ref: str | Path) -> Path:
     path = Path(ref)
     if path.is_file():
-        return path
+        return path.resolve()
     recipe = RECIPES / f"{ref}.yml"
     if len(path.parts) == 1 and recipe.is_file():
         return recipe

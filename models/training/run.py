@@ -30,6 +30,7 @@ from models.training.losses import class_weights
 from models.training.measure import Measured
 from models.training.methods import finish, trainable
 from models.training.policies import Augment
+from models.training.precision import on_device
 from models.training.prepare import Prepared, describe, prepare
 from models.training.soft_labels import open_teachers, read_seen, report_known, write_seen
 from models.training.soft_labels import soft_labels as ask_teachers
@@ -84,14 +85,16 @@ def train(
     for line in describe(config, prepared):
         report(line)
     report_known(prepared.encoder, prepared.corpus, report)
-    prepared = replace(prepared, corpus=_taught(config, prepared.corpus, soft_labels, device=device, report=report))
+    # What is kept of the run says what was asked for, so that it can be asked for again on another machine.
+    running = on_device(config, device, report)
+    prepared = replace(prepared, corpus=_taught(running, prepared.corpus, soft_labels, device=device, report=report))
     checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
     if resume is False:
         checkpoints.clear()
     checkpoint = checkpoints.latest()
     if resume and checkpoint is None:
         raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
-    trainer = _trainer(config, prepared, checkpoints, device=device, report=report, watch=watch)
+    trainer = _trainer(running, prepared, checkpoints, device=device, report=report, watch=watch)
     trainer.run(checkpoint)
     network = prepared.network
     weights = dict(zip(("learnt", "all"), trainable(network), strict=True))

@@ -100,3 +100,25 @@ def test_every_shipped_recipe_is_right_and_survives_being_written_down(recipe: s
     config = read_config(recipe)
     assert isinstance(config, Config)
     assert config_from(asdict(config)) == config
+
+
+def test_a_configuration_changes_the_one_that_it_extends_option_by_option(tmp_path: Path) -> None:
+    (tmp_path / "base.yml").write_text(
+        "extends: groundswell-minilm\noptimiser: {learning_rate: 2e-4}\nheld_out: {seed: 3}\n"
+    )
+    (tmp_path / "mine.yml").write_text("extends: base.yml\nname: mine\nheld_out: {share: 0.2}\nlanguages: [en, de]\n")
+    shipped, mine = read_config("groundswell-minilm"), read_config(tmp_path / "mine.yml")
+    assert (mine.name, mine.languages, mine.optimiser.learning_rate) == ("mine", ("en", "de"), 2e-4)
+    assert (mine.held_out.share, mine.held_out.seed) == (0.2, 3)
+    assert mine.optimiser.layer_decay == shipped.optimiser.layer_decay
+    assert (mine.tasks, mine.data) == (shipped.tasks, shipped.data)
+
+
+def test_a_configuration_that_extends_itself_or_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.yml").write_text("extends: two.yml\n")
+    (tmp_path / "two.yml").write_text("extends: one.yml\n")
+    with pytest.raises(InvalidInput, match=r"extends: .*one\.yml extends itself"):
+        read_config(tmp_path / "one.yml")
+    (tmp_path / "two.yml").write_text("extends: three.yml\n")
+    with pytest.raises(InvalidInput, match=r"no file three\.yml, nor a shipped recipe"):
+        read_config(tmp_path / "one.yml")

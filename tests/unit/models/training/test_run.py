@@ -269,6 +269,16 @@ def test_the_rule_is_learnt_whatever_the_options(start: Path, changes: Sequence[
     assert lowest(tiny_model(start, *changes)) > 0.9
 
 
+def test_bf16_is_full_precision_where_there_are_no_units_for_it(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.training.precision.has_bf16_units", lambda device: False)
+    said: list[str] = []
+    asked = tiny_model(start, "bf16=true", *SHORT, report=said.append)
+    full = train(tiny_config(start / "encoder", *SHORT), out=start / "full", data_dir=start / "data", device="cpu")
+    assert same(asked.folder, full.folder)
+    assert "cpu has no bf16 units: full precision it is" in said
+    assert asked.settings.training["config"]["bf16"], "the folder says what was asked for"
+
+
 def test_the_mean_over_the_last_epochs_is_what_is_written(start: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         tiny_model(start, *SHORT, report=stop_at("epoch 1.60"))
