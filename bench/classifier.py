@@ -50,6 +50,7 @@ REFERENCE = "pipeline-32"
 """The row whose answers the others should give, but for ours."""
 OURS = "ours"
 _READ_TOGETHER = 5_000
+_STUCK_SECONDS = 1800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,11 +217,18 @@ class Bench:
             **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), threads),
             "TOKENIZERS_PARALLELISM": "true",
             "HF_HUB_OFFLINE": "1",
+            # infinity-emb would take the file that it optimised in an earlier run, of whatever model.
+            "HF_HOME": str(self._folder / "hub"),
             "INFINITY_ANONYMOUS_USAGE_STATS": "0",
             "DO_NOT_TRACK": "1",
         }
         command = [python, "-m", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=_STUCK_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"not done after {_STUCK_SECONDS // 60} minutes") from error
         if done.returncode:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise Failed(said[-1][:200] if said else f"ended with {done.returncode}")

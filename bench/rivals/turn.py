@@ -52,6 +52,8 @@ class Loaded:
     answer: Answer
     together: int
     """How many texts it is handed at a time."""
+    close: Callable[[], None] | None = None
+    """Ends the threads that would keep the process running."""
 
 
 def call(classify: Callable[[list[str]], Sequence[Any]]) -> Answer:
@@ -75,7 +77,12 @@ def main(variants: Mapping[str, Callable[[Job], Loaded]], *, prepare: Callable[[
         if prepare is not None:
             prepare(job)
         return
-    print(json.dumps(measured(variants[wanted](job), job)))
+    loaded = variants[wanted](job)
+    try:
+        print(json.dumps(measured(loaded, job)))
+    finally:
+        if loaded.close:
+            loaded.close()
 
 
 def measured(loaded: Loaded, job: Job) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rich.console import Console
 from bench import classifier as bench_classifier
 from bench.classifier import QUICK, RIVALS, Bench, Turn, encoder_operations, given_texts, measure, results_table
 from bench.rivals import environments
-from bench.rivals.turn import Job, Loaded, call, measured
+from bench.rivals.turn import Job, Loaded, call, main, measured
 from models.load import DEFAULT_MODEL, SHIPPED, load_tokenizer
 from models.normalise import normalise
 
@@ -81,6 +82,33 @@ def test_texts_that_all_warm_up_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="too few"):
         measured(Loaded(answer=answer, together=4), job(tmp_path, ["text"] * 4, seconds=1))
+
+
+def test_what_would_keep_the_process_running_is_closed_after_the_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "job.json"
+    given.write_text(json.dumps(asdict(job(tmp_path, ["text"] * 8, seconds=0)), default=str), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["rival", "plain", str(given)])
+    closed: list[bool] = []
+    loaded = Loaded(
+        answer=call(lambda texts: [[1.0] for _ in texts]), together=4, close=lambda: closed.append(bool(closed))
+    )
+    main({"plain": lambda _: loaded})
+    assert json.loads(capsys.readouterr().out)["documents"] == 4
+    assert closed == [False]
+
+
+def test_a_rival_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: Sequence[str], *, timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    quiet = Console(quiet=True)
+    bench = Bench(["Profit rises"], MODEL, tmp_path, plan=QUICK, cores=1, say=quiet)
+    ours = next(rival for rival in RIVALS if rival.name == "ours")
+    _, failed, _ = measure(bench, [ours], QUICK, quiet)
+    assert failed == {"ours": "not done after 30 minutes"}
 
 
 def test_a_rival_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
