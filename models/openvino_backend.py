@@ -27,22 +27,7 @@ class OpenVinoBackend:
         """`streams` defaults to the cores that this process may use. Raises PermanentError when OpenVINO refuses the
         file."""
         streams = streams or len(os.sched_getaffinity(0))
-        try:
-            core = the_core()
-            self._model = core.compile_model(
-                _up_to_logits(core.read_model(str(folder / OPENVINO_FILES[0]))),
-                "CPU",
-                {
-                    "NUM_STREAMS": streams,
-                    "INFERENCE_NUM_THREADS": streams,
-                    # Not bf16 where the processor has it: one model's scores should not depend on the machine.
-                    "INFERENCE_PRECISION_HINT": "f32",
-                    # Two processes on one machine would pin their threads to the same cores.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
-        except RuntimeError as error:
-            raise PermanentError(f"OpenVINO cannot load {folder / OPENVINO_FILES[0]}; restore the folder") from error
+        self._model = compiled(folder / OPENVINO_FILES[0], streams)
         self._tasks = [output.get_any_name() for output in self._model.outputs]
         self._request = threading.local()
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="openvino")
@@ -65,6 +50,27 @@ class OpenVinoBackend:
             raise PermanentError(f"OpenVINO failed on a batch of shape {batch.ids.shape}") from error
         # Copied: the request's own memory is written again by its next batch.
         return {task: np.array(request.get_tensor(task).data, dtype=np.float32) for task in self._tasks}
+
+
+def compiled(file: Path, streams: int) -> Any:
+    """The OpenVINO model at `file`, compiled for `streams` inferences side by side, each on one thread. Raises
+    PermanentError when OpenVINO refuses the file."""
+    try:
+        core = the_core()
+        return core.compile_model(
+            _up_to_logits(core.read_model(str(file))),
+            "CPU",
+            {
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": streams,
+                # Not bf16 where the processor has it: one model's scores should not depend on the machine.
+                "INFERENCE_PRECISION_HINT": "f32",
+                # Two processes on one machine would pin their threads to the same cores.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+    except RuntimeError as error:
+        raise PermanentError(f"OpenVINO cannot load {file}; restore the folder") from error
 
 
 def _up_to_logits(model: Any) -> Any:
