@@ -3,9 +3,10 @@ precision that it chooses by itself (bf16 where the processor has it) and quanti
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from optimum.intel import OVModelForSequenceClassification
 from transformers import AutoTokenizer, pipeline
 
 from bench.rivals.turn import Job, Loaded, call, main
@@ -21,7 +22,7 @@ def variant(name: str, *, precision: str | None = None) -> Callable[[Job], Loade
         config = {"INFERENCE_NUM_THREADS": job.threads}
         if precision:
             config["INFERENCE_PRECISION_HINT"] = precision
-        model = OVModelForSequenceClassification.from_pretrained(job.prepared / name, ov_config=config)
+        model = _library().OVModelForSequenceClassification.from_pretrained(str(job.prepared / name), ov_config=config)
         tokenizer = AutoTokenizer.from_pretrained(job.checkpoint, local_files_only=True)
         pipe = pipeline("text-classification", model=model, tokenizer=tokenizer, batch_size=BATCH, top_k=None)
         order = model.config.label2id
@@ -40,17 +41,25 @@ def variant(name: str, *, precision: str | None = None) -> Callable[[Job], Loade
 def prepare(job: Job) -> None:
     """Export and quantise, calibrated on the first of the texts."""
     from datasets import Dataset
-    from optimum.intel import OVConfig, OVQuantizationConfig, OVQuantizer
 
-    model = OVModelForSequenceClassification.from_pretrained(job.checkpoint, export=True)
+    optimum = _library()
+    model = optimum.OVModelForSequenceClassification.from_pretrained(str(job.checkpoint), export=True)
     model.save_pretrained(job.prepared / "plain")
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint, local_files_only=True)
     texts = Dataset.from_dict({"text": job.read()[:CALIBRATION_TEXTS]})
-    OVQuantizer.from_pretrained(model).quantize(
+    optimum.OVQuantizer.from_pretrained(model).quantize(
         calibration_dataset=texts.map(lambda row: tokenizer(row["text"], truncation=True)),
-        ov_config=OVConfig(quantization_config=OVQuantizationConfig(num_samples=len(texts))),
+        ov_config=optimum.OVConfig(quantization_config=optimum.OVQuantizationConfig(num_samples=len(texts))),
         save_directory=job.prepared / "int8",
     )
+
+
+def _library() -> Any:
+    """`optimum.intel`, without OpenVINO's telemetry package: it reports use over the network."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    from optimum import intel
+
+    return intel
 
 
 if __name__ == "__main__":
