@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from models.classifier import TextClassifier
 
 SHIPPED = Path(__file__).parent / "shipped"
-DEFAULT_MODEL = "groundswell-minilm"
+CHOICES = {"fast": "groundswell-minilm", "accurate": "groundswell-bge-small"}
+"""What people choose by → the model that ships for it."""
+DEFAULT_MODEL = CHOICES["fast"]
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -47,7 +49,7 @@ def load_classifier(
 ) -> Classifier:
     """The classifier that `ref` names:
 
-    - the name of a model that ships with the project, or None for the default one;
+    - `fast` (the default, also for None) or `accurate`, or the name of a model that ships with the project;
     - a model folder (with a `groundswell.json`);
     - the folder of any Hugging Face sequence classifier, or its id on the hub (`ProsusAI/finbert`, pinned to a commit
       at its first use, or `org/name@commit`). For a processor it is made int8 at its first use;
@@ -78,13 +80,19 @@ def load_classifier(
 def find_folder(ref: str | Path | None) -> Path:
     """The model folder (with a `groundswell.json`) that `load_classifier(ref)` loads. Raises PermanentError, naming the
     fix, when there is none."""
-    folder = _own_folder(ref or DEFAULT_MODEL)
+    folder = own_folder(ref or DEFAULT_MODEL)
     if folder is None:
         raise PermanentError(
-            f"no model {str(ref)!r}: give a folder that holds a {SETTINGS_FILE}, "
-            f"or the name of a shipped model ({_shipped()})"
+            f"no model {str(ref)!r}: give a folder that holds a {SETTINGS_FILE}, or one that ships ({_shipped()})"
         )
     return folder
+
+
+def own_folder(ref: str | Path) -> Path | None:
+    """The model folder of ours that `ref` names: `fast`, `accurate`, another name of one that ships, or a path. None
+    where it names none."""
+    places = (SHIPPED / CHOICES.get(str(ref), ref), Path(ref))
+    return next((folder for folder in places if (folder / SETTINGS_FILE).exists()), None)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -109,7 +117,7 @@ class _Loader:
     cache_dir: Path | None
 
     def load(self, ref: str | Path, task: str | None) -> TextClassifier:
-        if (own := _own_folder(ref)) is not None:
+        if (own := own_folder(ref)) is not None:
             return self._own(own, task)
         if (Path(ref) / CONFIG_FILE).exists():
             return self._checkpoint(Path(ref).resolve(), Path(ref).resolve().name, task)
@@ -119,7 +127,7 @@ class _Loader:
             return self._checkpoint(hub_folder(str(ref), cache=self._kept()), named["name"].split("/")[1], task)
         raise PermanentError(
             f"no model {str(ref)!r}: give a folder that holds a {SETTINGS_FILE} or a Hugging Face classifier, "
-            f"a hub id such as org/name, or the name of a shipped model ({_shipped()})"
+            f"a hub id such as org/name, or one that ships ({_shipped()})"
         )
 
     def _own(self, folder: Path, task: str | None) -> TextClassifier:
@@ -187,12 +195,9 @@ class _Loader:
         return self.cache_dir or user_cache_path("groundswell")
 
 
-def _own_folder(ref: str | Path) -> Path | None:
-    return next((folder for folder in (SHIPPED / ref, Path(ref)) if (folder / SETTINGS_FILE).exists()), None)
-
-
 def _shipped() -> str:
-    return ", ".join(sorted(path.name for path in SHIPPED.iterdir())) if SHIPPED.exists() else "none"
+    names = sorted(path.name for path in SHIPPED.iterdir()) if SHIPPED.exists() else []
+    return ", ".join([*(choice for choice, name in CHOICES.items() if name in names), *names]) or "none"
 
 
 def _parts(ref: str | Path | None) -> Sequence[tuple[str | None, str | Path]]:

@@ -157,8 +157,9 @@ class Model(Section):
 
     ref: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="A model folder, or the name of a model that ships: pins it. Without it the promoted model holds "
-        "(`groundswell models`), or while none is promoted the default one.",
+        description="fast or accurate, the models that ship, a model folder or a Hugging Face classifier: pins it. "
+        "Without it the promoted model holds (`groundswell models`), or while none is promoted the fast one. "
+        "`model: accurate` is short for it.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto takes a GPU where torch is installed and sees one."
@@ -191,7 +192,7 @@ class Shadow(Section):
     """A challenger that runs beside the model in force, and only in the metrics."""
 
     ref: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="A model folder, or the name of a model that ships. Without it none runs."
+        default=None, description="What model.ref takes. Without it none runs."
     )
     share: float = Field(
         default=0.1, gt=0, le=1, description="Share of the documents that it sees; the same ones on every machine."

@@ -52,6 +52,9 @@ COMMAND_LINE = "command line"
 ADDRESSES = {"kafka": "bootstrap_servers", "postgres": "dsn", "redis": "url"}
 """The setting of each section that says where its server is."""
 
+SHORT = {"model": "ref"}
+"""Sections that may be written as one value in the file, and the setting that it is: `model: accurate`."""
+
 
 class Settings(BaseSettings):
     """All settings. `load` is the way to make one."""
@@ -190,7 +193,7 @@ def load(
     file = _choose_file(config, environment)
     problems: list[str] = []
     layers = [
-        (str(file), read_yaml(file) if file else {}),
+        (str(file), _in_full(read_yaml(file)) if file else {}),
         ("environment", _read_environment(environment, problems)),
         (COMMAND_LINE, nest(overrides or {})),
     ]
@@ -239,6 +242,11 @@ def _choose_file(config: Path | None, environment: Mapping[str, str]) -> Path | 
     if named := environment.get(CONFIG_VARIABLE):
         return Path(named)
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def _in_full(tree: Tree) -> Tree:
+    short = {key: {SHORT[key]: value} for key, value in tree.items() if key in SHORT and isinstance(value, str)}
+    return {**tree, **short}
 
 
 def _read_environment(environment: Mapping[str, str], problems: list[str]) -> Tree:

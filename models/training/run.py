@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from domain.errors import InvalidInput, PermanentError
-from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, seal, write_settings
+from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, read_settings, seal, write_settings
 from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
 from models.training.adversarial import attack_from
@@ -32,7 +32,7 @@ from models.training.methods import finish, trainable
 from models.training.policies import Augment
 from models.training.precision import on_device
 from models.training.prepare import Prepared, describe, prepare
-from models.training.soft_labels import open_teachers, read_seen, report_known, write_seen
+from models.training.soft_labels import open_teachers, read_seen, report_known, teacher_folders, write_seen
 from models.training.soft_labels import soft_labels as ask_teachers
 from models.training.trainer import MultiTaskTrainer
 
@@ -104,6 +104,7 @@ def train(
     course = trainer.course
     figures = {
         "config": asdict(config),
+        "teachers": [str(read_settings(folder).ref) for folder in teacher_folders(config.distil.teachers)],
         "files": [asdict(one) for one in prepared.corpus.files],
         "texts": {"training": len(prepared.corpus.training), "held_out": len(prepared.corpus.held_out)},
         "weights": weights,

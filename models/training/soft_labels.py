@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE
+from models.load import own_folder
 from models.normalise import input_hash
 from models.training.config import Config
 from models.training.examples import Corpus, Example
@@ -97,10 +98,12 @@ def ask(
 
 
 def teacher_folders(names: Sequence[str]) -> list[Path]:
-    """Model folders, and those in folders that hold several. Raises InvalidInput when a name is neither."""
+    """Model folders (also by the names of those that ship), and those in folders that hold several. Raises InvalidInput
+    when a name is neither."""
     found = []
     for name in names:
-        inner = [Path(name)] if (Path(name) / SETTINGS_FILE).exists() else _inner(Path(name))
+        own = own_folder(name)
+        inner = [own] if own is not None else _inner(Path(name))
         if not inner:
             raise InvalidInput(
                 "training_config", f"{name} is no model folder, nor one that holds such (no {SETTINGS_FILE})"

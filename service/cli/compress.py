@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     ),
 )
 def compress(
-    model: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")],
+    model: Annotated[str, typer.Argument(help="A model folder, fast or accurate.")],
     out: Annotated[Path, typer.Option(help="The folder to write; MODEL itself, or another model, is replaced.")],
     data: Annotated[
         list[str] | None,

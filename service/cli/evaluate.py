@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     ),
 )
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model folder, a shipped model's name, or a checkpoint of the hub.")],
+    model: Annotated[str, typer.Argument(help="A model folder, fast or accurate, or a checkpoint of the hub.")],
     data: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled rows: JSON lines or CSV.")] = None,
     data_dir: Annotated[
         Path | None,

@@ -42,7 +42,7 @@ def list_(context: typer.Context) -> None:
 @models.command(epilog="Example: groundswell models register /models/tone-2")
 def register(
     context: typer.Context,
-    folder: Annotated[str, typer.Argument(help="A model folder, or the name of a model that ships.")],
+    folder: Annotated[str, typer.Argument(help="A model folder, fast or accurate.")],
 ) -> None:
     """Make a model known. The folder must lie at the same path wherever a classify worker runs."""
     from service import promotion

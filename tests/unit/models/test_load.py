@@ -15,7 +15,7 @@ import pytest
 from domain.errors import PermanentError
 from models import load_classifier
 from models.folder import ModelSettings, read_settings, seal, verify, write_settings
-from models.load import DEFAULT_MODEL, SHIPPED
+from models.load import CHOICES, DEFAULT_MODEL, SHIPPED, find_folder
 
 SERVE = """
 import sys
@@ -53,8 +53,14 @@ def test_the_default_is_the_shipped_model_and_it_is_found_by_name_and_by_path() 
     assert [ref.name for ref in refs] == [DEFAULT_MODEL]
 
 
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_is_a_model_that_ships(choice: str) -> None:
+    assert find_folder(choice) == SHIPPED / CHOICES[choice]
+    assert read_settings(find_folder(choice)).name == CHOICES[choice]
+
+
 def test_a_folder_that_is_not_there_is_named_with_what_there_is() -> None:
-    with pytest.raises(PermanentError, match=rf"no model 'nowhere'.*{DEFAULT_MODEL}"):
+    with pytest.raises(PermanentError, match=rf"no model 'nowhere'.*fast, accurate, .*{DEFAULT_MODEL}"):
         load_classifier("nowhere")
 
 

@@ -25,7 +25,7 @@ from models.evaluation.opened import in_full_precision, open_model
 from models.evaluation.report import Report
 from models.export import export
 from models.folder import read_settings, write_settings
-from models.load import DEFAULT_MODEL, SHIPPED, load_classifier
+from models.load import CHOICES, DEFAULT_MODEL, SHIPPED, load_classifier
 from service.cli import app
 
 FACTS = """
@@ -140,9 +140,9 @@ def test_figures_and_card_are_kept_in_the_folder(place: Path, model: Path, tmp_p
     assert "groundswell train --config tiny" in card
 
 
-def test_the_shipped_card_is_the_one_that_its_folder_and_its_facts_give() -> None:
-    settings = read_settings(SHIPPED / DEFAULT_MODEL)
-    assert (SHIPPED / DEFAULT_MODEL / "README.md").read_text() == render(settings, facts_of(settings.name))
+@pytest.mark.parametrize("name", CHOICES.values())
+def test_a_shipped_card_is_the_one_that_its_folder_and_its_facts_give(name: str) -> None:
+    assert (SHIPPED / name / "README.md").read_text() == render(read_settings(SHIPPED / name), facts_of(name))
 
 
 def test_another_model_is_held_against_it_and_a_model_is_as_good_as_itself(place: Path, model: Path) -> None:

@@ -98,6 +98,12 @@ def test_lists_are_json_in_the_environment(written: Path) -> None:
     assert [wait.total_seconds() for wait in settings.delivery.retries] == [5, 90]
 
 
+def test_the_model_may_be_written_by_its_name_alone(written: Path) -> None:
+    loaded = load_text(written, "model: accurate", GROUNDSWELL_MODEL_DEVICE="cpu")
+    assert (loaded.settings.model.ref, loaded.settings.model.device) == ("accurate", "cpu")
+    assert loaded.origins["model.ref"] == str(written)
+
+
 def test_a_rule_may_name_its_receivers_or_none(written: Path) -> None:
     receiver = f"{{url: 'https://example.com/hook', secret: {SECRET}"
     text = f"""

@@ -17,6 +17,7 @@ from support.tiny_models import tiny_encoder
 from transformers import AutoModel, BertConfig, BertModel
 
 from domain.errors import PermanentError
+from models.load import CHOICES, SHIPPED
 from models.training import encoders
 from models.training.encoders import MavenEncoder, convert, encoder_folder
 
@@ -75,6 +76,10 @@ def test_minilm_is_the_installed_one() -> None:
 def test_a_folder_is_itself(tmp_path: Path) -> None:
     folder = tiny_encoder(tmp_path / "tiny")
     assert encoder_folder(str(folder)) == folder
+
+
+def test_a_model_that_ships_is_found_by_what_people_choose_it_by() -> None:
+    assert encoder_folder("fast") == SHIPPED / CHOICES["fast"]
 
 
 def test_a_folder_with_pickled_weights_is_refused(tmp_path: Path) -> None:

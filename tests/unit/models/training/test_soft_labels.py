@@ -16,6 +16,7 @@ from support.tiny_models import TREE, tiny_config, tiny_encoder
 from domain.errors import InvalidInput, PermanentError
 from models import load_classifier
 from models.folder import Kind, ModelSettings, read_settings, seal, write_settings
+from models.load import CHOICES, SHIPPED
 from models.network import from_encoder, save_network
 from models.normalise import VERSION
 from models.training import teacher as module
@@ -216,6 +217,10 @@ def test_a_folder_of_teachers_stands_for_all_of_them(tmp_path: Path, encoder: Pa
     assert teacher_folders([str(tmp_path / "all"), str(single)]) == [*folders, single]
     with pytest.raises(InvalidInput, match="no model folder, nor one that holds such"):
         teacher_folders([str(tmp_path / "nothing")])
+
+
+def test_a_model_that_ships_can_teach_by_its_name() -> None:
+    assert teacher_folders(["fast"]) == [SHIPPED / CHOICES["fast"]]
 
 
 def test_teachers_that_were_trained_on_what_is_held_out_are_named(tmp_path: Path, encoder: Path) -> None:

@@ -116,6 +116,8 @@ def test_a_student_learns_from_its_teachers_what_nothing_is_labelled_for(
     result = train(config, out=tmp_path / "student", data_dir=place / "data", device="cpu", report=lines.append)
     assert any(line.startswith("teachers label ") for line in lines)
     assert result.accuracy["sentiment"]["moods"].share > 0.9
+    taught_by = [str(read_settings(folder).ref) for folder in sorted(teachers.iterdir())]
+    assert result.settings.training["teachers"] == taught_by, "their versions: folders move"
     told = load_classifier(tmp_path / "student", device="cpu").classify(["firma crude plunges", "profit soars firmb"])
     assert [one.topic for one in told] == ["Energy | Oil", "Earnings"]
 
