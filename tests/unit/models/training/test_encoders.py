@@ -96,7 +96,7 @@ def test_a_hub_id_without_a_pinned_revision_is_refused() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(PermanentError, match="minilm, bge-small, a folder, or a hub id"):
+    with pytest.raises(PermanentError, match="minilm, bge-small, fast, accurate, a folder, or a hub id"):
         encoder_folder("nothing")
 
 
