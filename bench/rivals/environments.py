@@ -29,15 +29,18 @@ PINS: Mapping[str, Sequence[str]] = {
         "transformers==5.5.4",
     ),
     "ctranslate2": ("ctranslate2==4.8.5", "torch==2.15.0", "transformers==5.17.0"),
+    # The newest of which it makes use of all: under later ones of transformers it does without optimum's faster layers,
+    # and under later ones of optimum without its ONNX optimiser. This optimum doesn't load with a later torch.
     "infinity-emb": (
-        "infinity-emb[optimum,torch]==0.0.78",
+        "infinity-emb[torch]==0.0.78",
+        "onnx==1.23.2",
         "onnxruntime==1.32.0",
-        "optimum-onnx==0.1.0",
-        "torch==2.15.0",
-        "transformers==4.57.6",
+        "optimum==1.27.0",
+        "torch==2.8.0",
+        "transformers==4.48.3",
     ),
 }
-"""What is installed in each; torch is the same everywhere, so that uv keeps one copy of it."""
+"""What is installed in each; torch is the same wherever it can be, so that uv keeps one copy of it."""
 
 _WHOLE = "installed"
 

@@ -41,18 +41,24 @@ def variant(engine: str) -> Callable[[Job], Loaded]:
             answers, _ = loop.run_until_complete(running.classify(sentences=texts))
             return [[one["score"] for one in sorted(row, key=lambda one: order[one["label"]])] for row in answers]
 
-        return Loaded(answer=call(classify), together=8 * BATCH)
+        def close() -> None:
+            loop.run_until_complete(running.astop())
+
+        return Loaded(answer=call(classify), together=8 * BATCH, close=close)
 
     return load
 
 
 def prepare(job: Job) -> None:
-    """Its optimum engine looks for an ONNX file in the checkpoint's folder."""
+    """Its optimum engine looks for an ONNX file in the checkpoint's folder, and optimises it when it first starts."""
     from optimum.onnxruntime import ORTModelForSequenceClassification
 
     shutil.copytree(job.checkpoint, job.prepared / "model")
     exported = ORTModelForSequenceClassification.from_pretrained(job.checkpoint, export=True)
     exported.save_pretrained(job.prepared / "model")
+    started = variant("optimum")(job)
+    if started.close:
+        started.close()
 
 
 if __name__ == "__main__":
