@@ -23,7 +23,7 @@ from models.batches import Batch
 from models.checkpoint import read_checkpoint
 from models.classifier import TextClassifier
 from models.convert import convert
-from models.converted import converted, with_tokenizer
+from models.converted import CONVERSION, converted, with_tokenizer
 from models.folder import OPENVINO_FILES, Kind
 from models.hub import hub_folder
 from models.load import load_tokenizer
@@ -79,7 +79,7 @@ def test_loading_makes_it_int8_once_says_so_and_keeps_it(
 ) -> None:
     first = load_classifier(folder, device="cpu", cache_dir=tmp_path)
     assert "making some-checkpoint int8" in capsys.readouterr().err
-    [kept] = (tmp_path / "converted").glob("some-checkpoint-*-1")
+    [kept] = (tmp_path / "converted").glob(f"some-checkpoint-*-{CONVERSION}")
     made = (kept / OPENVINO_FILES[1]).stat().st_mtime_ns
     again = load_classifier(f"sentiment={folder}", device="cpu", cache_dir=tmp_path)
     assert not capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_of_several_loads_at_once_one_makes_it_int8_and_what_a_kill_left_goes(
     folder = tiny_bert(tmp_path / "some-v1.5")
     checkpoint = read_checkpoint(folder, name="some-v1.5")
     cache = tmp_path / "cache"
-    left = cache / "converted" / f".making-some-v1.5-{checkpoint.settings.ref.version}-1"
+    left = cache / "converted" / f".making-some-v1.5-{checkpoint.settings.ref.version}-{CONVERSION}"
     left.mkdir(parents=True)
     (left / "tokenizer.json").write_text("half of")
     with ThreadPoolExecutor(3) as threads:
