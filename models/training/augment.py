@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from models.training.examples import Example
+from models.training.examples import Example, Label
 from models.training.policies import Augment
 
 SYNONYMS = Path(__file__).with_name("synonyms.txt")
@@ -18,6 +18,8 @@ MASKED_TICKER = "$TICKER"
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
 _DIGIT = re.compile(r"\d")
 _LONG_WORD = re.compile(r"(?<![\w$#@])[A-Za-z]{4,}(?!\w)")
+_STOPS = " .!?;,"
+_BETWEEN = ("; ", ", ", " while ", ", but ", " as ", ". ")
 _NOTHING = re.compile(r"(?!)")
 
 
@@ -32,7 +34,9 @@ class Augmenter:
       section 5, found such shapes the best stand-ins for numbers);
     - `typos`: in one word of eight letters change places, or one is lost or doubled; first and last letters stay;
     - `swap_entities`: each labelled name becomes another name of the training rows, each cashtag another of their
-      cashtags, the same one wherever it stands.
+      cashtags, the same one wherever it stands;
+    - `join`: a text with labelled names is joined with another, in either order, and only what is said of their names
+      counts: what the whole of it says follows from neither.
     """
 
     chances: Augment
@@ -40,9 +44,24 @@ class Augmenter:
     """What labelled names are swapped for."""
     tickers: Sequence[str]
     """What cashtags are swapped for."""
+    partners: Sequence[Example]
+    """What texts with labelled names are joined with."""
 
-    def __call__(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
-        """The changed text and names; `models.training.hooks.Augmentation`."""
+    def __call__(self, example: Example, rng: random.Random) -> Example:
+        """The changed example; `models.training.hooks.Augmentation`."""
+        if rng.random() < self.chances.join:
+            example = self._joined(example, rng)
+        names = tuple(dict.fromkeys(_names(example)))
+        text, changed = self.changed(example.text, names, rng)
+        renamed: dict[str | None, str] = dict(zip(names, changed, strict=True))
+
+        def rename(labels: Sequence[Label]) -> tuple[Label, ...]:
+            return tuple(replace(label, entity=renamed.get(label.entity)) for label in labels)
+
+        return replace(example, text=text, labels=rename(example.labels), teachers=rename(example.teachers))
+
+    def changed(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
+        """The changed text, and the changed `names` (those labelled in it, in their order)."""
         # Always all draws, so that one chance can be set without moving the others' outcome.
         swaps, masks_tickers, masks_numbers, replaces, mistypes = (
             rng.random() < chance
@@ -80,6 +99,25 @@ class Augmenter:
                 others.update(zip(wanted, rng.sample(free, len(wanted)), strict=True))
         swapped = _around(others).sub(lambda match: others[match[0].lower()], text)
         return swapped, [others.get(name.lower(), name) for name in names]
+
+    def _joined(self, example: Example, rng: random.Random) -> Example:
+        if not _names(example) or not self.partners:
+            return example
+        partner = rng.choice(self.partners)
+        # A name in both would be spoken of twice, perhaps for and against.
+        if any(
+            name.lower() in one.text.lower()
+            for one, other in ((example, partner), (partner, example))
+            for name in _names(other)
+        ):
+            return example
+        first, second = (example, partner) if rng.random() < 0.5 else (partner, example)
+        return replace(
+            example,
+            text=f"{first.text.rstrip(_STOPS)}{rng.choice(_BETWEEN)}{second.text}",
+            labels=tuple(label for one in (first, second) for label in one.labels if label.entity is not None),
+            teachers=tuple(label for one in (first, second) for label in one.teachers if label.entity is not None),
+        )
 
     @cached_property
     def _synonyms(self) -> Synonyms:
@@ -120,13 +158,18 @@ def _mistyped(word: str, rng: random.Random) -> str:
 
 
 def augmenter(chances: Augment, examples: Iterable[Example]) -> Augmenter:
-    """Swaps between the names and the cashtags of `examples`, the training rows."""
+    """Swaps between the names and the cashtags of `examples`, the training rows, and joins those with names."""
+    examples = tuple(examples)
     names: dict[str, None] = {}
     tickers: dict[str, None] = {}
     for example in examples:
-        names.update((label.entity, None) for label in example.labels if label.entity is not None)
+        names.update((name, None) for name in _names(example))
         tickers.update((ticker, None) for ticker in _CASHTAG.findall(example.text))
-    return Augmenter(chances, tuple(names), tuple(tickers))
+    return Augmenter(chances, tuple(names), tuple(tickers), tuple(example for example in examples if _names(example)))
+
+
+def _names(example: Example) -> list[str]:
+    return [label.entity for label in (*example.labels, *example.teachers) if label.entity is not None]
 
 
 def read_synonyms(path: Path = SYNONYMS) -> Synonyms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -73,7 +73,7 @@ class TrainingSet(Dataset[Tokenised]):
             return self._tokenised[index]
         # Seeded by the draw: a run that is resumed changes each text as an unbroken one does.
         rng = random.Random(f"{self._seed}:{number}")  # noqa: S311 (not a secret)
-        return tokenise(self._tokenizer, [_augmented(self._examples[index], self._augmentation, rng)])[0]
+        return tokenise(self._tokenizer, [self._augmentation(self._examples[index], rng)])[0]
 
 
 class BatchOrder(Sampler[Draw]):
@@ -197,16 +197,3 @@ def _marks(text: str, labels: Sequence[Label], encoding: Any) -> Iterator[Mark]:
         )
         if tokens:
             yield Mark(label, tokens)
-
-
-def _augmented(example: Example, augmentation: Augmentation, rng: random.Random) -> Example:
-    names = tuple(
-        dict.fromkeys(label.entity for label in (*example.labels, *example.teachers) if label.entity is not None)
-    )
-    text, changed = augmentation(example.text, names, rng)
-    renamed: dict[str | None, str] = dict(zip(names, changed, strict=True))
-
-    def rename(labels: Sequence[Label]) -> tuple[Label, ...]:
-        return tuple(replace(label, entity=renamed.get(label.entity)) for label in labels)
-
-    return replace(example, text=text, labels=rename(example.labels), teachers=rename(example.teachers))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from models.training.examples import Example
 
 Report = Callable[[str], None]
 """Takes one line of progress."""
@@ -34,9 +35,9 @@ class SoftLabels(Protocol):
 class Augmentation(Protocol):
     """Changes training texts, anew in every epoch."""
 
-    def __call__(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
-        """The changed text, and the changed `names` (the entities labelled in it, in their order). A name that the
-        changed text doesn't mention loses its label for this epoch. All chance comes from `rng`, so that a run can
+    def __call__(self, example: Example, rng: random.Random) -> Example:
+        """The example with another text, with labels that are true of it, and with the names that it mentions now: a
+        label of a name that it doesn't mention is lost for this epoch. All chance comes from `rng`, so that a run can
         be repeated."""
         ...
 

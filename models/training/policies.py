@@ -261,6 +261,7 @@ class Augment:
     mask_numbers: float = 0.0
     swap_entities: float = 0.0
     typos: float = 0.0
+    join: float = 0.0
 
     def __post_init__(self) -> None:
         for name, chance in vars(self).items():

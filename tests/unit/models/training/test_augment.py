@@ -28,7 +28,7 @@ SET = [
 
 
 def _change(text: str, *names: str, seed: int = 0, **chances: float) -> tuple[str, list[str]]:
-    changed, left = augmenter(Augment(**chances), SET)(text, names, random.Random(seed))
+    changed, left = augmenter(Augment(**chances), SET).changed(text, names, random.Random(seed))
     return changed, list(left)
 
 
@@ -142,6 +142,33 @@ def test_the_changed_names_are_found_in_the_changed_text() -> None:
             swap_entities=0.5,
         )
         assert all(mentions(text, name) for name in names), (text, names)
+
+
+def test_texts_are_joined_with_others_whose_names_they_do_not_have_and_only_the_names_labels_stay() -> None:
+    whole = Label(task="sentiment", source="made", target=(1, 0))
+    example = Example(
+        text="Wipro falls 4%.",
+        labels=(whole, Label(task="entity_sentiment", source="made", target=(1, 0), entity="Wipro")),
+        teachers=(whole,),
+    )
+    join = augmenter(Augment(join=1), SET)
+    seen = {(one.text, one.labels, one.teachers) for one in (join(example, random.Random(seed)) for seed in range(200))}
+    joined = {row for row in seen if row[0] != example.text}
+    assert len(joined) == 2 * 6  # with the one row that has other names, in both orders, with what stands between them
+    for text, labels, teachers in joined:
+        # Without the stop at its end where it comes first.
+        assert text.startswith("Wipro falls 4%") != text.endswith("Wipro falls 4%.")
+        assert text.startswith("Tata Motors beats, Infosys warns") != text.endswith("Tata Motors beats, Infosys warns")
+        assert {(label.entity, label.target) for label in labels} == {
+            ("Wipro", (1, 0)), ("Tata Motors", (0, 1)), ("Infosys", (0, 1)),
+        }  # fmt: skip
+        assert teachers == ()
+    assert (seen - joined) <= {(example.text, example.labels, example.teachers)}
+
+
+def test_a_text_without_labelled_names_is_not_joined() -> None:
+    example = _example("$TSLA down")
+    assert augmenter(Augment(join=1), SET)(example, random.Random(0)) == example
 
 
 def test_a_run_that_augments_and_attacks_learns_and_repeats_itself(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -88,9 +87,9 @@ def test_a_label_of_a_name_that_was_cut_off_is_dropped(tokenizer: Tokenizer) -> 
 
 
 def test_texts_are_augmented_anew_at_each_draw_and_the_same_way_at_the_same_draw(tokenizer: Tokenizer) -> None:
-    def swap(text: str, names: Sequence[str], order: random.Random) -> tuple[str, Sequence[str]]:
+    def swap(example: Example, order: random.Random) -> Example:
         new = order.choice(["firmx", "firmy", "firmz"])
-        return text.replace("firma", new), [new if name == "firma" else name for name in names]
+        return Example(text=example.text.replace("firma", new), labels=(about(new),))
 
     examples = [Example(text="firma soars", labels=(about("firma"),))]
     read = TrainingSet(examples, tokenizer, max_tokens=16, augmentation=swap, seed=1)
