@@ -6,13 +6,12 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from models.openvino_backend import import_openvino
 
 CALIBRATION_TOKENS = 128
 SENTENCES = Path(__file__).with_name("calibration.txt")
+INPUTS = ("input_ids", "attention_mask")
 
 
 class _InOrder(nn.Module):
@@ -49,32 +49,14 @@ def convert(network: nn.Module, tasks: Sequence[str], file: Path, *, calibration
     its ranges taken from these batches. Static, because with dynamic ranges a score depends on what it was batched
     with. A network that is pooled at its first token computes its last layer for that token alone.
 
-    Changes `network`. Replaces what is at `file`, and raises, as `write_openvino` does.
-    """
-    if isinstance(network, MultiTaskNetwork) and _needs_first_token_alone(network):
-        network.encoder = FirstTokenEncoder(network.encoder)
-    example = {name: torch.ones((2, 8), dtype=torch.int64) for name in ("input_ids", "attention_mask")}
-    feeds = None if calibration is None else [{"input_ids": one.ids, "attention_mask": one.mask} for one in calibration]
-    write_openvino(_InOrder(network, tasks), example, tasks, file, calibration=feeds)
-
-
-def write_openvino(
-    network: nn.Module,
-    example: Mapping[str, Tensor],
-    outputs: Sequence[str],
-    file: Path,
-    *,
-    calibration: Sequence[Mapping[str, NDArray[Any]]] | None,
-) -> None:
-    """`convert` for a module that takes what `example` names, of shape (texts, tokens, …) with the first two of any
-    size, and returns a tuple of what `outputs` names. int8 when there is `calibration`: inputs by name.
-
-    What is at `file` is replaced once the new model is whole: a process that serves it has it mapped into its memory.
-    Raises PermanentError when OpenVINO can't take the network, or the file can't be written.
+    Changes `network`. What is at `file` is replaced once the new model is whole: a process that serves it has it mapped
+    into its memory. Raises PermanentError when OpenVINO can't take the network, or the file can't be written.
     """
     openvino = import_openvino()
+    if isinstance(network, MultiTaskNetwork) and _needs_first_token_alone(network):
+        network.encoder = FirstTokenEncoder(network.encoder)
     with _quiet():
-        model = _converted(openvino, network.eval(), example, outputs)
+        model = _converted(openvino, _InOrder(network, tasks).eval(), tasks)
         if calibration is not None:
             model = _quantised(model, calibration)
     file.parent.mkdir(exist_ok=True, parents=True)
@@ -108,27 +90,26 @@ def _needs_first_token_alone(network: MultiTaskNetwork) -> bool:
     return network.pooling is Pooling.CLS and not by_entity and is_bert_like(network.encoder)
 
 
-def _converted(openvino: Any, network: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str]) -> Any:
-    shapes = [(name, [-1, -1, *tensor.shape[2:]]) for name, tensor in example.items()]
+def _converted(openvino: Any, network: nn.Module, tasks: Sequence[str]) -> Any:
+    example = {name: torch.ones((2, 8), dtype=torch.int64) for name in INPUTS}
     try:
         with torch.inference_mode():
-            model = openvino.convert_model(network, example_input=dict(example), input=shapes)
+            model = openvino.convert_model(network, example_input=example, input=[(name, [-1, -1]) for name in INPUTS])
     except Exception as error:  # of whatever type the tracer, the architecture's code or OpenVINO chooses
         raise PermanentError(f"OpenVINO cannot take this architecture ({type(error).__name__})") from error
-    for name, port in zip(example, model.inputs, strict=True):
-        port.get_tensor().set_names({name})
-    for output, port in zip(outputs, model.outputs, strict=True):
-        port.get_tensor().set_names({output})
+    for names, ports in ((INPUTS, model.inputs), (tasks, model.outputs)):
+        for name, port in zip(names, ports, strict=True):
+            port.get_tensor().set_names({name})
     return model
 
 
-def _quantised(model: Any, calibration: Sequence[Mapping[str, NDArray[Any]]]) -> Any:
+def _quantised(model: Any, calibration: Sequence[Batch]) -> Any:
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
     return nncf.quantize(
         model,
-        nncf.Dataset(calibration),
+        nncf.Dataset([dict(zip(INPUTS, (batch.ids, batch.mask), strict=True)) for batch in calibration]),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(calibration),

@@ -27,7 +27,7 @@ class OpenVinoBackend:
         """`streams` defaults to the cores that this process may use. Raises PermanentError when OpenVINO refuses the
         file."""
         streams = streams or len(os.sched_getaffinity(0))
-        self._model = compiled(folder / OPENVINO_FILES[0], streams)
+        self._model = _compiled(folder / OPENVINO_FILES[0], streams)
         self._tasks = [output.get_any_name() for output in self._model.outputs]
         self._request = threading.local()
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="openvino")
@@ -52,7 +52,7 @@ class OpenVinoBackend:
         return {task: np.array(request.get_tensor(task).data, dtype=np.float32) for task in self._tasks}
 
 
-def compiled(file: Path, streams: int) -> Any:
+def _compiled(file: Path, streams: int) -> Any:
     """The OpenVINO model at `file`, compiled for `streams` inferences side by side, each on one thread. Raises
     PermanentError when OpenVINO refuses the file."""
     try:

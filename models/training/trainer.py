@@ -19,7 +19,6 @@ from models.training.averages import Averages, Weights, load, snapshot
 from models.training.batches import BatchOrder, Tokenised, TrainingSet, collate
 from models.training.checkpoints import Checkpoints, Course, read_averages, read_best, read_course
 from models.training.config import Config
-from models.training.dropout import QuickDropout
 from models.training.hooks import Attack, Report, Watch
 from models.training.learner import Learner
 from models.training.measure import Measured, measure, score
@@ -111,8 +110,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         def backward() -> Tensor:
-            with QuickDropout():
-                loss: Tensor = super(MultiTaskTrainer, self).training_step(model, inputs, num_items_in_batch)
+            loss: Tensor = super(MultiTaskTrainer, self).training_step(model, inputs, num_items_in_batch)
             return loss
 
         return backward() if self._attack is None else self._attack(self.model, backward)
