@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from service import wiring
+from service import connections
 from service.demo.compose_sample import compose
 from service.settings import Settings
 from stream.incoming import TopicPartition
@@ -74,7 +74,7 @@ def message(settings: Settings, row: dict[str, Any], number: int, published_at: 
 
 async def fill(settings: Settings, messages: list[Message]) -> None:
     """Put them into Kafka, each partition's in order; returns when all are acknowledged."""
-    producer = Producer(wiring.kafka_connection(settings), name="bench")
+    producer = Producer(connections.kafka(settings), name="bench")
     for start in range(0, len(messages), _SENT_TOGETHER):
         runs: dict[TopicPartition, list[Record]] = {}
         for one in messages[start : start + _SENT_TOGETHER]:

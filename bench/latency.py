@@ -26,7 +26,7 @@ from rich.table import Table
 from bench.documents import message, rows
 from bench.machine import Machine, Running, machine, pin, processor
 from bench.throughput import END_TO_END, FULL, QUICK, end_to_end
-from service import log, wiring
+from service import connections, log
 from service.settings import Settings
 
 _POLL_SECONDS = 0.005
@@ -44,7 +44,7 @@ class Sender:
         self.sent = 0
         self._settings = settings
         self._rows = rows(texts)
-        self._producer = KafkaProducer(linger_ms=5, acks="all", **wiring.kafka_connection(settings).kafka_python())
+        self._producer = KafkaProducer(linger_ms=5, acks="all", **connections.kafka(settings).kafka_python())
 
     def send(self, count: int, *, rate: float) -> Iterator[None]:
         """Send so many at `rate` a second; gives way every few milliseconds until all are sent."""
@@ -130,7 +130,7 @@ def _finish(running: Running, guards: Guards, count: int) -> None:
 
 
 def _ledger(settings: Settings) -> Sequence[tuple[str, int, float]]:
-    connection = psycopg2.connect(wiring.postgres_dsn(settings))
+    connection = psycopg2.connect(connections.postgres_dsn(settings))
     with connection.cursor() as cursor:
         cursor.execute(_LEDGER)
         found: list[tuple[str, int, float]] = cursor.fetchall()

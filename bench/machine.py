@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 import psycopg2
 
-from service import wiring
+from service import connections
 from service.embedded import EmbeddedServers
 from service.metrics import render_shared
 from service.settings import Loaded, child_environment, load
@@ -55,7 +55,7 @@ class Machine:
 
     def fresh(self, name: str) -> Loaded:
         """Settings for one measurement: with topics, groups, windows and a database of its own, all of them empty."""
-        dsn = wiring.postgres_dsn(self.loaded.settings)
+        dsn = connections.postgres_dsn(self.loaded.settings)
         connection = psycopg2.connect(dsn)
         connection.autocommit = True
         with connection.cursor() as cursor:

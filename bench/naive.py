@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from transformers.utils import logging
 
 from models.load import DEFAULT_MODEL, SHIPPED
-from service import wiring
+from service import connections
 from service.settings import Settings, load
 
 
@@ -49,7 +49,7 @@ def pipelines(model: str) -> list[Any]:
 def rate(settings: Settings, model: str, *, seconds: float, warm_up: int) -> float:
     """Documents per second, from Kafka to Postgres and Redis, after the warm-up."""
     classify = pipelines(model)
-    connection = psycopg2.connect(wiring.postgres_dsn(settings))
+    connection = psycopg2.connect(connections.postgres_dsn(settings))
     cursor = connection.cursor()
     cursor.execute(f"CREATE TABLE naive_{model} (id text, published_at timestamptz, text text, label text, score real)")
     connection.commit()
@@ -62,7 +62,7 @@ def rate(settings: Settings, model: str, *, seconds: float, warm_up: int) -> flo
         group_id=f"naive-{model}",
         auto_offset_reset="earliest",
         consumer_timeout_ms=10_000,
-        **wiring.kafka_connection(settings).kafka_python(),
+        **connections.kafka(settings).kafka_python(),
     )
 
     def handle(message: Any) -> None:

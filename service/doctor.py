@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from domain.errors import GroundswellError
-from service import wiring
+from service import connections, wiring
 from service.entity_names import read_names
 from service.settings import Loaded, Settings
 
@@ -90,7 +90,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     from stream.facts import MINIMUM_VERSION, inspect
     from stream.topics import describe_topics
 
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
+    with KafkaAdmin(connections.kafka(settings)) as admin:
         facts = inspect(admin)
         version = ".".join(map(str, facts.version))
         yield Finding(
@@ -100,7 +100,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
             fix=f"use Kafka {'.'.join(map(str, MINIMUM_VERSION))} or newer" if facts.too_old else "",
         )
         yield from _kafka_in_the_clear(settings)
-        for topic in describe_topics(admin, wiring.topic_names(settings)):
+        for topic in describe_topics(admin, connections.topic_names(settings)):
             yield from _topic(settings, topic)
 
 
@@ -161,7 +161,7 @@ def _topic(settings: Settings, topic: TopicDescription) -> Iterator[Finding]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     from store.redis.facts import FIXES
 
-    server = wiring.redis(settings, "doctor")
+    server = connections.redis(settings, "doctor")
     facts = server.inspect()
     text = f"{facts.server.capitalize()} {facts.version} at {server.address}, {facts.maxmemory_policy}"
     unfit = facts.unfit()
@@ -179,7 +179,7 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
     from store.postgres import migrate
     from store.postgres.facts import FIXES, inspect
 
-    database = wiring.postgres(settings, "doctor")
+    database = connections.postgres(settings, "doctor")
     facts = inspect(database)
     text = f"PostgreSQL {facts.version} at {database.address}, {facts.encoding}"
     unfit = facts.unfit()
@@ -189,7 +189,7 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
         )
     if not unfit:
         yield Finding(subject="postgres", verdict=Verdict.FIT, text=text)
-    revision, needed = migrate.current(wiring.postgres_dsn(settings)), migrate.head()
+    revision, needed = migrate.current(connections.postgres_dsn(settings)), migrate.head()
     if revision == needed:
         yield Finding(subject="schema", verdict=Verdict.FIT, text=f"at {revision}, as this version needs it")
     else:

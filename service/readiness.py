@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from domain.errors import PermanentError
-from service import wiring
+from service import connections
 from service.http.parts import Check, Probes
 from service.settings import Settings
 
@@ -31,10 +31,10 @@ def _kafka(settings: Settings) -> Probe:
     from stream.admin import KafkaAdmin
     from stream.topics import describe_topics
 
-    admin = KafkaAdmin(wiring.kafka_connection(settings))
+    admin = KafkaAdmin(connections.kafka(settings))
 
     def probe() -> str:
-        described = describe_topics(admin, wiring.topic_names(settings))
+        described = describe_topics(admin, connections.topic_names(settings))
         if missing := [topic.name for topic in described if not topic.exists]:
             raise PermanentError(f"without topics {', '.join(missing)}: make them with `groundswell topics create`")
         return f"{admin.connection.bootstrap_servers}, all topics"
@@ -45,7 +45,7 @@ def _kafka(settings: Settings) -> Probe:
 def _postgres(settings: Settings) -> Probe:
     from store.postgres import migrate
 
-    dsn = wiring.postgres_dsn(settings)
+    dsn = connections.postgres_dsn(settings)
 
     def probe() -> str:
         revision, needed = migrate.current(dsn), migrate.head()
@@ -59,7 +59,7 @@ def _postgres(settings: Settings) -> Probe:
 
 
 def _redis(settings: Settings) -> Probe:
-    server = wiring.redis(settings, "ready")
+    server = connections.redis(settings, "ready")
 
     def probe() -> str:
         server.ping()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from domain.errors import TemporaryError
-from service import log, wiring
+from service import connections, log
 from service.discovery import announced
 from service.embedded import Addresses, EmbeddedServers
 from service.entity_names import read_names
@@ -111,9 +111,9 @@ def prepare(settings: Settings, *, say: Say) -> None:
     from stream.admin import KafkaAdmin
     from stream.topics import create_topics
 
-    revision = _patiently(lambda: migrate.upgrade(wiring.postgres_dsn(settings)), say)
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        _patiently(lambda: create_topics(admin, wiring.topic_plans(settings)), say)
+    revision = _patiently(lambda: migrate.upgrade(connections.postgres_dsn(settings)), say)
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        _patiently(lambda: create_topics(admin, connections.topic_plans(settings)), say)
     say(f"The schema is at {revision}, the topics are there")
 
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
-from domain.document import Kind
-from domain.errors import PermanentError
 from domain.ports import Classifier, ModelRegistry, Telemetry
-from service import stream_models
+from service import connections, stream_models
 from service.entity_names import read_names
 from service.metrics import PrometheusTelemetry
 from service.model_in_force import InForce, in_force
-from service.settings import ADDRESSES, ENV_PREFIX, Settings, metrics_directory
+from service.settings import Settings, metrics_directory
 
 if TYPE_CHECKING:
     from alerts.delivery.deliver import Deliverer, DeliveryPolicy
@@ -33,76 +29,14 @@ if TYPE_CHECKING:
     from store.postgres.outbox import PostgresOutbox
     from store.postgres.reader import PostgresReader
     from store.postgres.registry import PostgresModelRegistry
-    from store.redis.connection import Redis
     from store.redis.reader import RedisWindowReader
     from store.redis.windows import RedisWindows
     from stream.dead_letter_tools import DeadLetters
     from stream.intake import Intake
-    from stream.kafka import KafkaConnection
     from stream.messages import MessagePolicy
-    from stream.topics import TopicPlan
-
-_LARGEST_DEAD_LETTER = 16 << 20
-"""Bytes: a dead letter is a source message, of whatever size its topic takes, and some headers more."""
 
 
-# --- the servers -----------------------------------------------------------------------------------------------------
-
-
-def kafka_connection(settings: Settings) -> KafkaConnection:
-    """How to reach Kafka. Raises PermanentError when no address is set."""
-    from stream.kafka import KafkaConnection, SaslMechanism, SecurityProtocol
-
-    kafka = settings.kafka
-    return KafkaConnection(
-        bootstrap_servers=_needed("kafka", kafka.bootstrap_servers),
-        security_protocol=SecurityProtocol(kafka.security_protocol),
-        sasl_mechanism=SaslMechanism(kafka.sasl_mechanism or SaslMechanism.PLAIN),
-        username=kafka.sasl_username,
-        password=_plain(kafka.sasl_password),
-        ca_file=kafka.ssl_ca_file,
-        certificate_file=kafka.ssl_cert_file,
-        key_file=kafka.ssl_key_file,
-        key_password=_plain(kafka.ssl_key_password),
-        check_hostname=kafka.ssl_check_hostname,
-    )
-
-
-def postgres_dsn(settings: Settings) -> str:
-    """Where the history is. Raises PermanentError when it is not set."""
-    return _needed("postgres", _plain(settings.postgres.dsn))
-
-
-def postgres(settings: Settings, application_name: str, *, pool_size: int = 4) -> Postgres:
-    """The database of the history."""
-    from store.postgres.connection import Postgres, Timeouts
-
-    section = settings.postgres
-    timeouts = Timeouts(
-        connect=section.connect_timeout.total_seconds(),
-        statement=section.statement_timeout.total_seconds(),
-        lock=section.lock_timeout.total_seconds(),
-        idle_in_transaction=section.idle_in_transaction_timeout.total_seconds(),
-        keepalive=section.keepalive.total_seconds(),
-    )
-    name = f"groundswell-{application_name}"
-    return Postgres(postgres_dsn(settings), application_name=name, timeouts=timeouts, pool_size=pool_size)
-
-
-def redis_url(settings: Settings) -> str:
-    """Where the windows are. Raises PermanentError when it is not set."""
-    return _needed("redis", _plain(settings.redis.url))
-
-
-def redis(settings: Settings, client_name: str) -> Redis:
-    """The server of the windows."""
-    from store.redis.connection import Redis, RedisPolicy
-
-    policy = RedisPolicy(
-        connect_timeout=settings.redis.connect_timeout.total_seconds(),
-        command_timeout=settings.redis.command_timeout.total_seconds(),
-    )
-    return Redis(redis_url(settings), policy=policy, client_name=f"groundswell-{client_name}")
+# --- what every process may need -------------------------------------------------------------------------------------
 
 
 def telemetry() -> PrometheusTelemetry:
@@ -110,46 +44,11 @@ def telemetry() -> PrometheusTelemetry:
     return PrometheusTelemetry(directory=metrics_directory())
 
 
-# --- topics ----------------------------------------------------------------------------------------------------------
-
-
-def source_topics(settings: Settings) -> dict[Kind, str]:
-    """Where documents come in."""
-    return {Kind.NEWS: settings.kafka.news_topic, Kind.COMMENT: settings.kafka.comments_topic}
-
-
-def topic_names(settings: Settings) -> tuple[str, ...]:
-    """All topics, in the order of the flow."""
-    return (*source_topics(settings).values(), settings.kafka.scored_topic, settings.kafka.dead_letters_topic)
-
-
-def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
-    """The topics as they should be."""
-    from stream.topics import TopicPlan
-
-    kafka = settings.kafka
-    roomy = {"max.message.bytes": str(_LARGEST_DEAD_LETTER)}
-    return tuple(
-        TopicPlan(
-            name=name,
-            partitions=kafka.partitions,
-            replication=kafka.replication_factor,
-            configs=roomy if name == kafka.dead_letters_topic else {},
-        )
-        for name in topic_names(settings)
-    )
-
-
-def groups(settings: Settings) -> tuple[str, ...]:
-    """The consumer groups of the stages."""
-    return tuple(_group(settings, stage) for stage in ("classify", "record"))
-
-
 def dead_letters(settings: Settings) -> DeadLetters:
     """The dead-letter topic."""
     from stream.dead_letter_tools import DeadLetters
 
-    return DeadLetters(kafka_connection(settings), settings.kafka.dead_letters_topic)
+    return DeadLetters(connections.kafka(settings), settings.kafka.dead_letters_topic)
 
 
 # --- the worker's stages ---------------------------------------------------------------------------------------------
@@ -178,7 +77,7 @@ def model_registry(settings: Settings, application_name: str) -> PostgresModelRe
     """Which models there are, and which is promoted."""
     from store.postgres.registry import PostgresModelRegistry
 
-    return PostgresModelRegistry(postgres(settings, application_name, pool_size=1))
+    return PostgresModelRegistry(connections.postgres(settings, application_name, pool_size=1))
 
 
 def message_limits(settings: Settings) -> MessagePolicy:
@@ -199,7 +98,7 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
     from stream.intake import IntakePolicy
     from stream.topics import KafkaTopicIds
 
-    connection = kafka_connection(settings)
+    connection = connections.kafka(settings)
     kafka = settings.kafka
     names = read_names(settings.classify.names_file)
     loader = stream_models.ModelLoader(settings, names=names)
@@ -213,7 +112,7 @@ def classify_stage(settings: Settings, telemetry: Telemetry) -> Intake:
             scored=kafka.scored_topic,
             dead_letters=kafka.dead_letters_topic,
         ),
-        group=_group(settings, "classify"),
+        group=connections.group(settings, "classify"),
         model=model,
         topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
         policy=ClassifyPolicy(
@@ -235,7 +134,7 @@ def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
     from stream.record import RecordPolicy, build_record
     from stream.topics import KafkaTopicIds
 
-    connection = kafka_connection(settings)
+    connection = connections.kafka(settings)
     history = _history(settings, "record")
     intake = IntakePolicy(
         max_batch=settings.record.batch_size,
@@ -247,7 +146,7 @@ def record_stage(settings: Settings, telemetry: Telemetry) -> Intake:
         connection=connection,
         scored_topic=settings.kafka.scored_topic,
         dead_letters_topic=settings.kafka.dead_letters_topic,
-        group=_group(settings, "record"),
+        group=connections.group(settings, "record"),
         history=history,
         windows=_windows(settings, "record", history),
         topic_ids=KafkaTopicIds(KafkaAdmin(connection)),
@@ -269,7 +168,7 @@ def watcher(settings: Settings, telemetry: Telemetry) -> Watcher:
     """Evaluates the rules."""
     from alerts.watch import Watcher
 
-    database = postgres(settings, "watch")
+    database = connections.postgres(settings, "watch")
     return Watcher(
         surge_rules(settings),
         windows=window_reader(settings, "watch", database),
@@ -285,7 +184,7 @@ def deliverer(settings: Settings, telemetry: Telemetry) -> Deliverer:
     from alerts.delivery.deliver import Deliverer
 
     receivers = [receiver.as_alerts_have_it() for receiver in settings.receivers]
-    sent_from = outbox(postgres(settings, "deliver"))
+    sent_from = outbox(connections.postgres(settings, "deliver"))
     return Deliverer(receivers, outbox=sent_from, clock=_now, telemetry=telemetry, policy=delivery_policy(settings))
 
 
@@ -334,7 +233,7 @@ def api_parts(settings: Settings, telemetry: Telemetry, probes: Probes) -> Parts
     from store.postgres.registry import PostgresModelRegistry
     from stream.publish import KafkaPublisher
 
-    database = postgres(settings, "serve", pool_size=10)
+    database = connections.postgres(settings, "serve", pool_size=10)
     registry = PostgresModelRegistry(database)
     policy = HttpPolicy(
         max_body_bytes=settings.http.max_body_bytes,
@@ -345,7 +244,9 @@ def api_parts(settings: Settings, telemetry: Telemetry, probes: Probes) -> Parts
         history=history_reader(database),
         windows=window_reader(settings, "serve", database),
         publisher=KafkaPublisher(
-            kafka_connection(settings), topics=source_topics(settings), policy=message_limits(settings)
+            connections.kafka(settings),
+            topics=connections.source_topics(settings),
+            policy=message_limits(settings),
         ),
         corrections=corrections(database),
         model=lambda: model_settings(settings, registry),
@@ -363,12 +264,12 @@ def samples(settings: Settings, telemetry: Telemetry) -> tuple[Sample, ...]:
     from stream.admin import KafkaAdmin
 
     stages = {
-        "classify": Reads(_group(settings, "classify"), tuple(source_topics(settings).values())),
-        "record": Reads(_group(settings, "record"), (settings.kafka.scored_topic,)),
+        "classify": Reads(connections.group(settings, "classify"), tuple(connections.source_topics(settings).values())),
+        "record": Reads(connections.group(settings, "record"), (settings.kafka.scored_topic,)),
     }
     return (
-        lag_sample(KafkaAdmin(kafka_connection(settings)), stages, telemetry),
-        outbox_sample(outbox(postgres(settings, "sample", pool_size=1)), telemetry),
+        lag_sample(KafkaAdmin(connections.kafka(settings)), stages, telemetry),
+        outbox_sample(outbox(connections.postgres(settings, "sample", pool_size=1)), telemetry),
     )
 
 
@@ -378,14 +279,14 @@ def samples(settings: Settings, telemetry: Telemetry) -> tuple[Sample, ...]:
 def _history(settings: Settings, application_name: str) -> PostgresHistory:
     from store.postgres.history import PostgresHistory
 
-    return PostgresHistory(postgres(settings, application_name), lateness=settings.event_time.lateness)
+    return PostgresHistory(connections.postgres(settings, application_name), lateness=settings.event_time.lateness)
 
 
 def _windows(settings: Settings, client_name: str, history: PostgresHistory) -> RedisWindows:
     from store.redis.windows import RedisWindows
 
     return RedisWindows(
-        redis(settings, client_name),
+        connections.redis(settings, client_name),
         prefix=settings.redis.prefix,
         source=history,
         retention=settings.windows.retention,
@@ -398,7 +299,7 @@ def window_reader(settings: Settings, client_name: str, database: Postgres) -> R
     from store.postgres.rollups import PostgresRollUps
     from store.redis.reader import RedisWindowReader
 
-    source = redis(settings, client_name)
+    source = connections.redis(settings, client_name)
     return RedisWindowReader(source, prefix=settings.redis.prefix, fallback=PostgresRollUps(database))
 
 
@@ -407,24 +308,6 @@ def _followed_registry(settings: Settings) -> PostgresModelRegistry | None:
     if settings.model.ref is not None or settings.postgres.dsn is None:
         return None
     return model_registry(settings, "classify")
-
-
-def _group(settings: Settings, stage: str) -> str:
-    return f"{settings.kafka.group_prefix}-{stage}"
-
-
-def _needed(section: str, address: str | None) -> str:
-    if address is None:
-        key = ADDRESSES[section]
-        raise PermanentError(
-            f"{section}.{key} ({ENV_PREFIX}{section.upper()}_{key.upper()}) is not set: give the address of a server, "
-            "or start `groundswell up`, which runs its own"
-        )
-    return address
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 def _now() -> datetime:

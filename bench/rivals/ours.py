@@ -12,8 +12,8 @@ from domain.ports import Classifier
 from models.load import load_classifier
 
 TOGETHER = 512
-"""As many as the rivals get that sort by length, too. The classify stage has 256 by default, which was 6 % slower (median
-of four turns): at the end of each batch one of two streams may have nothing to do."""
+"""As many as the rivals get that sort by length, too. The classify stage has 256 by default, which was 6 % slower
+(median of four turns): at the end of each batch one of two streams may have nothing to do."""
 
 
 def int8(job: Job) -> Loaded:

@@ -130,8 +130,8 @@ def _put(context: typer.Context, said: list[Correction]) -> None:
 
 
 def _opened(context: typer.Context) -> tuple[Settings, Corrections]:
-    from service import wiring
+    from service import connections, wiring
 
     invocation: Invocation = context.obj
     settings = invocation.load().settings
-    return settings, wiring.corrections(wiring.postgres(settings, "corrections", pool_size=1))
+    return settings, wiring.corrections(connections.postgres(settings, "corrections", pool_size=1))

@@ -41,7 +41,7 @@ def check(context: typer.Context) -> None:
 
 
 def _dsn(context: typer.Context) -> str:
-    from service import wiring
+    from service import connections
 
     invocation: Invocation = context.obj
-    return wiring.postgres_dsn(invocation.load().settings)
+    return connections.postgres_dsn(invocation.load().settings)

@@ -51,7 +51,7 @@ def feed(
     id_prefix: Annotated[str, typer.Option(help="Put before every id, so that old documents count as new.")] = "",
 ) -> None:
     """Send a file of documents to Kafka in the order of their dates, then say that it has ended."""
-    from service import wiring
+    from service import connections, wiring
     from service.cli.progress import FeedBar
     from service.durations import parse_duration
     from stream.feed import FeedFormat, FeedPolicy, FeedSource, run_feed
@@ -67,7 +67,7 @@ def feed(
             "--undated and --shift-to-now exclude each other: rows without dates have none to shift"
         )
     policy = FeedPolicy(
-        topics=wiring.source_topics(settings),
+        topics=connections.source_topics(settings),
         kind=kind,
         columns=_columns(column or []),
         undated=undated,
@@ -80,9 +80,7 @@ def feed(
     )
     source = FeedSource(path=None if file == "-" else Path(file), format=FeedFormat(form.value) if form else None)
     with FeedBar(sys.stderr) as bar:
-        summary = run_feed(
-            wiring.kafka_connection(settings), source, policy, on_progress=bar.update, on_bad_row=bar.bad_row
-        )
+        summary = run_feed(connections.kafka(settings), source, policy, on_progress=bar.update, on_bad_row=bar.bad_row)
     rate = summary.documents / summary.seconds if summary.seconds else 0
     typer.echo(f"{summary.documents:,} documents in {summary.seconds:.1f} s ({rate:,.0f} a second)", err=True)
     if summary.bad:

@@ -82,11 +82,11 @@ def label_next(
 
 
 def _of_history(context: typer.Context, since: Moment, until: Moment, tasks: list[str], most: int) -> list[Candidate]:
-    from service import wiring
+    from service import connections, wiring
     from service.labelling import from_history
 
     invocation: Invocation = context.obj
-    database = wiring.postgres(invocation.load().settings, "label-next", pool_size=1)
+    database = connections.postgres(invocation.load().settings, "label-next", pool_size=1)
     return from_history(
         wiring.history_reader(database),
         wiring.corrections(database),

@@ -24,14 +24,14 @@ def create(
     ] = None,
 ) -> None:
     """Make the topics that are missing, and give more partitions to those that have too few."""
-    from service import wiring
+    from service import connections
     from stream.admin import KafkaAdmin
     from stream.topics import create_topics
 
     invocation: Invocation = context.obj
     settings = invocation.load(kafka__partitions=partitions, kafka__replication_factor=replication_factor).settings
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        for change in create_topics(admin, wiring.topic_plans(settings)):
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        for change in create_topics(admin, connections.topic_plans(settings)):
             typer.echo(f"{change.topic}: {change.outcome}, {change.partitions} partitions")
             for difference in change.differs:
                 typer.echo(f"  {difference}")
@@ -40,14 +40,14 @@ def create(
 @topics.command(epilog="Example: groundswell topics describe")
 def describe(context: typer.Context) -> None:
     """Partitions, messages, what matters of their configuration, and how far the stages lag behind."""
-    from service import wiring
+    from service import connections
     from stream.admin import KafkaAdmin
     from stream.topics import describe_topics
 
     invocation: Invocation = context.obj
     settings = invocation.load().settings
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        described = describe_topics(admin, wiring.topic_names(settings), wiring.groups(settings))
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        described = describe_topics(admin, connections.topic_names(settings), connections.groups(settings))
     for topic in described:
         for line in _describe(topic):
             typer.echo(line)

@@ -112,13 +112,13 @@ def _retrain(invocation: Invocation, request: Request, *, weight: float, from_ch
     if request.folds or request.search or request.audit or request.dry_run:
         raise typer.BadParameter("--with-corrections goes with none of --folds, --search, --audit and --dry-run")
     from models.load import find_folder
-    from service import wiring
+    from service import connections, wiring
     from service.entity_names import read_names
     from service.retraining import RetrainingPolicy, retrain
     from service.stream_models import ModelLoader
 
     settings = invocation.load().settings
-    database = wiring.postgres(settings, "train", pool_size=1)
+    database = connections.postgres(settings, "train", pool_size=1)
     done = retrain(
         request,
         champion=find_folder(wiring.model_choice(settings).location),

@@ -13,7 +13,7 @@ from domain.alert import Alert, AlertStatus
 from domain.errors import PermanentError, TemporaryError
 from domain.timeline import Minute, minute_of
 from domain.watermark import watermark
-from service import wiring
+from service import connections, wiring
 from service.demo.board import SPAN, Row, render, rows_of
 from service.demo.receiver import LocalReceiver, Received
 from service.settings import Settings
@@ -43,7 +43,7 @@ class Play:
         self._supervisor, self._feed, self._receiver, self._console = supervisor, feed, receiver, console
         self._api = f"http://{settings.http.host}:{settings.http.port}"
         self._lateness = settings.event_time.lateness
-        database = wiring.postgres(settings, "demo")
+        database = connections.postgres(settings, "demo")
         self._history = wiring.history_reader(database)
         self._windows = wiring.window_reader(settings, "demo", database)
         self._alerts = wiring.alert_store(database)

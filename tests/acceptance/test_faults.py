@@ -14,7 +14,7 @@ from support.machine import Machine, write_stream
 from support.receiver import WebhookReceiver
 
 from domain.timeline import start_of
-from service import wiring
+from service import connections
 from service.demo.compose_sample import HOURS, compose
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.servers, pytest.mark.timeout(900)]
@@ -35,7 +35,7 @@ def stream() -> list[dict[str, object]]:
 
 
 def flush(machine: Machine) -> None:
-    with redis_client.Redis.from_url(wiring.redis_url(machine.settings)) as client:
+    with redis_client.Redis.from_url(connections.redis_url(machine.settings)) as client:
         client.flushall()
 
 

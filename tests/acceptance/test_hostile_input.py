@@ -15,7 +15,7 @@ from support import audit
 from support.machine import Machine
 from support.receiver import WebhookReceiver
 
-from service import wiring
+from service import connections
 from service.demo.compose_sample import compose
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.servers, pytest.mark.timeout(600)]
@@ -88,7 +88,7 @@ def good(number: int) -> list[dict[str, Any]]:
 
 def letters(machine: Machine) -> list[tuple[str, bytes | None]]:
     """All dead letters: reason and value."""
-    connection = wiring.kafka_connection(machine.settings).kafka_python()
+    connection = connections.kafka(machine.settings).kafka_python()
     consumer = KafkaConsumer(**connection, enable_auto_commit=False, max_partition_fetch_bytes=1 << 24)
     places = [TopicPartition("dead-letters", number) for number in consumer.partitions_for_topic("dead-letters")]
     consumer.assign(places)
@@ -115,7 +115,7 @@ def test_every_bad_message_is_kept_with_its_reason_and_every_good_one_stored(tmp
         Machine(tmp_path, port=8464, receiver_url=receiver.url) as machine,
     ):
         before = {name: machine.pids(name) for name in ("classify", "record", "watch", "serve")}
-        producer = KafkaProducer(**wiring.kafka_connection(machine.settings).kafka_python(), max_request_size=1 << 23)
+        producer = KafkaProducer(**connections.kafka(machine.settings).kafka_python(), max_request_size=1 << 23)
         for value, headers, _ in messages:
             producer.send(rng.choice(["news", "comments"]), value=value, headers=headers, key=rng.randbytes(4))
         producer.flush()

@@ -10,7 +10,7 @@ import psycopg2
 from domain.subject import Subject
 from domain.timeline import Minute, minute_of
 from domain.window import Counts
-from service import wiring
+from service import connections, wiring
 from service.settings import Settings
 
 MENTIONS = """
@@ -41,7 +41,7 @@ Buckets = dict[tuple[Subject, Minute, bool], Counts]
 
 def query(settings: Settings, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """All rows of a statement, by a connection of its own."""
-    connection = psycopg2.connect(wiring.postgres_dsn(settings))
+    connection = psycopg2.connect(connections.postgres_dsn(settings))
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
@@ -62,7 +62,7 @@ def rolled_up(settings: Settings) -> Buckets:
 
 def in_redis(settings: Settings, start: Minute, end: Minute) -> Mapping[tuple[Subject, Minute], Counts]:
     """What the windows hold of [start, end)."""
-    reader = wiring.window_reader(settings, "test", wiring.postgres(settings, "test"))
+    reader = wiring.window_reader(settings, "test", connections.postgres(settings, "test"))
     buckets = reader.buckets(start, end)
     return {(subject, minute): counts for minute, all_ in buckets.counts.items() for subject, counts in all_.items()}
 

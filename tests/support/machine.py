@@ -22,7 +22,7 @@ from support.receiver import SECRET
 from domain.errors import TemporaryError
 from domain.timeline import minute_of
 from domain.watermark import watermark
-from service import wiring
+from service import connections, wiring
 from service.settings import load
 
 COMMANDS = {
@@ -110,7 +110,7 @@ class Machine:
 
     def wait_for_the_end(self, seconds: float) -> None:
         """Until the end marks' time is evaluated and every webhook is delivered."""
-        database = wiring.postgres(self.settings, "test")
+        database = connections.postgres(self.settings, "test")
         windows = wiring.window_reader(self.settings, "test", database)
         alerts, outbox = wiring.alert_store(database), wiring.outbox(database)
         lateness = self.settings.event_time.lateness

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from support.builders import at, make_batch, make_record
 from support.postgres_databases import history_at
 
-from service import readiness, wiring
+from service import connections, readiness, wiring
 from service.http.app import create_app
 from service.metrics import PrometheusTelemetry
 from service.settings import Settings, load
@@ -56,9 +56,9 @@ def application(settings: Settings) -> FastAPI:
 
 def prepare(settings: Settings) -> None:
     """Schema and topics."""
-    migrate.upgrade(wiring.postgres_dsn(settings))
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        create_topics(admin, wiring.topic_plans(settings))
+    migrate.upgrade(connections.postgres_dsn(settings))
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        create_topics(admin, connections.topic_plans(settings))
 
 
 async def test_it_is_ready_once_schema_and_topics_are_there(client: httpx.AsyncClient, settings: Settings) -> None:
@@ -84,8 +84,8 @@ async def test_posted_documents_are_on_their_topics(client: httpx.AsyncClient, s
     news, comment = answer.json()["documents"]
     assert (news["kind"], news["published_at"]) == ("news", "2026-01-31T09:30:00Z")
     assert (comment["kind"], comment["id"]) == ("comment", "c-1")
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        described = describe_topics(admin, wiring.topic_names(settings))
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        described = describe_topics(admin, connections.topic_names(settings))
     assert [topic.messages for topic in described] == [1, 1, 0, 0]
 
 
@@ -112,8 +112,8 @@ async def test_each_field_that_is_wrong_is_named_and_nothing_is_published(
         "[1].text", "[2].published_at", "[3].published_at", "[5].kind",
     ]  # fmt: skip
     assert "text" in errors[6]["message"]
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        assert sum(topic.messages for topic in describe_topics(admin, wiring.topic_names(settings))) == 0
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        assert sum(topic.messages for topic in describe_topics(admin, connections.topic_names(settings))) == 0
 
 
 async def test_an_empty_history_is_no_error(client: httpx.AsyncClient, settings: Settings) -> None:
@@ -132,7 +132,7 @@ async def test_what_is_corrected_stands_beside_what_the_model_says(
     client: httpx.AsyncClient, settings: Settings
 ) -> None:
     prepare(settings)
-    with history_at(wiring.postgres_dsn(settings)) as history:
+    with history_at(connections.postgres_dsn(settings)) as history:
         history.append([make_batch([make_record("a", negative=0.9), make_record("b", published_at=at(1))])])
     wrong = await client.post("/v1/corrections", json=[{"id": "a", "label": "worse", "by": "ann"}])
     unknown = await client.post("/v1/corrections", json=[{"id": "zzz", "label": "neutral", "by": "ann"}])

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import redis
 
-from service import wiring
+from service import connections
 from service.doctor import Finding, Verdict, examine
 from service.settings import Loaded, load
 from store.postgres import migrate
@@ -40,9 +40,9 @@ def found(loaded: Loaded, subject: str) -> Finding:
 
 
 def test_servers_that_were_prepared_are_fit(loaded: Loaded) -> None:
-    migrate.upgrade(wiring.postgres_dsn(loaded.settings))
-    with KafkaAdmin(wiring.kafka_connection(loaded.settings)) as admin:
-        create_topics(admin, wiring.topic_plans(loaded.settings))
+    migrate.upgrade(connections.postgres_dsn(loaded.settings))
+    with KafkaAdmin(connections.kafka(loaded.settings)) as admin:
+        create_topics(admin, connections.topic_plans(loaded.settings))
     findings = {finding.subject: finding for finding in examine(loaded)}
     assert {subject for subject, finding in findings.items() if finding.verdict is not Verdict.FIT} == {"receivers"}
     assert {"settings", "kafka", "redis", "postgres", "schema", "model"} <= set(findings)
@@ -92,8 +92,8 @@ def test_a_redis_that_evicts_is_unfit(loaded: Loaded, fresh_redis: str) -> None:
 
 
 def test_a_topic_that_takes_only_small_messages_is_unfit(loaded: Loaded) -> None:
-    plan = wiring.topic_plans(loaded.settings)[0]
-    with KafkaAdmin(wiring.kafka_connection(loaded.settings)) as admin:
+    plan = connections.topic_plans(loaded.settings)[0]
+    with KafkaAdmin(connections.kafka(loaded.settings)) as admin:
         create_topics(admin, [type(plan)(name=plan.name, configs={"max.message.bytes": "10000"})])
     finding = found(loaded, f"topic {plan.name}")
     assert finding.verdict is Verdict.UNFIT

@@ -22,7 +22,7 @@ from domain.classification import ScoredDocument
 from domain.errors import InvalidInput, PermanentError
 from domain.log import ScoredRecord
 from models.load import DEFAULT_MODEL
-from service import wiring
+from service import connections
 from service.cli import app
 from service.settings import load
 from store.postgres import migrate
@@ -77,8 +77,8 @@ def machine(
         **{f"GROUNDSWELL_KAFKA_{name.upper()}_TOPIC": topic for name, topic in topics.items()},
     }
     settings = load(environment=ours, find_running=False).settings
-    with KafkaAdmin(wiring.kafka_connection(settings)) as admin:
-        create_topics(admin, wiring.topic_plans(settings))
+    with KafkaAdmin(connections.kafka(settings)) as admin:
+        create_topics(admin, connections.topic_plans(settings))
     others = {name: value for name, value in os.environ.items() if not name.startswith("GROUNDSWELL_")}
     environment = {**others, "PYTHONPATH": str(Path(__file__).parents[3]), **ours}
     return Machine(folder=tmp_path, environment=environment, topics=topics, kafka=kafka_bootstrap)

@@ -12,7 +12,7 @@ import pytest
 
 from alerts.surge import SurgeRule
 from domain.errors import PermanentError
-from service import wiring
+from service import connections, wiring
 from service.problems import SettingsError
 from service.sections import Rule
 from service.settings import Loaded, all_settings, child_environment, load
@@ -78,7 +78,7 @@ def test_the_three_addresses_have_the_names_that_everybody_uses(written: Path) -
         GROUNDSWELL_REDIS_URL="rediss://h:6380/1",
     ).settings
     assert settings.kafka.bootstrap_servers == "a:9092,b:9092"
-    assert wiring.postgres_dsn(settings) == "postgresql://u:p@h/d?sslmode=require"
+    assert connections.postgres_dsn(settings) == "postgresql://u:p@h/d?sslmode=require"
     assert settings.redis.url is not None
     assert settings.redis.url.get_secret_value() == "rediss://h:6380/1"
 
@@ -266,11 +266,11 @@ def test_a_file_that_is_not_there_is_an_error_when_it_was_named(tmp_path: Path) 
 def test_an_address_that_is_needed_and_not_set_is_named(written: Path) -> None:
     settings = load_text(written, "").settings
     with pytest.raises(PermanentError, match="GROUNDSWELL_POSTGRES_DSN"):
-        wiring.postgres_dsn(settings)
+        connections.postgres_dsn(settings)
     with pytest.raises(PermanentError, match="GROUNDSWELL_KAFKA_BOOTSTRAP_SERVERS"):
-        wiring.kafka_connection(settings)
+        connections.kafka(settings)
     with pytest.raises(PermanentError, match="GROUNDSWELL_REDIS_URL"):
-        wiring.redis(settings, "test")
+        connections.redis(settings, "test")
 
 
 def test_a_child_gets_what_neither_file_nor_environment_gave(written: Path, tmp_path: Path) -> None:

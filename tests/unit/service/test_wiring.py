@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alerts.delivery.deliver import DeliveryPolicy
 from domain.document import Kind
-from service import wiring
+from service import connections, wiring
 from service.settings import Settings, load
 from stream.kafka import KafkaConnection, SaslMechanism, SecurityProtocol
 
@@ -19,7 +19,7 @@ def settings(**values: object) -> Settings:
 
 
 def test_a_kafka_with_login_and_tls_is_reached_as_the_settings_say() -> None:
-    made = wiring.kafka_connection(
+    made = connections.kafka(
         settings(
             kafka__bootstrap_servers="a:9093,b:9093",
             kafka__security_protocol="SASL_SSL",
@@ -51,10 +51,10 @@ def test_topics_and_groups_have_the_names_of_the_settings() -> None:
     made = settings(
         kafka__news_topic="wire", kafka__group_prefix="risk", kafka__partitions=6, kafka__replication_factor=3
     )
-    assert wiring.source_topics(made) == {Kind.NEWS: "wire", Kind.COMMENT: "comments"}
-    assert wiring.topic_names(made) == ("wire", "comments", "scored", "dead-letters")
-    assert wiring.groups(made) == ("risk-classify", "risk-record")
-    plans = wiring.topic_plans(made)
+    assert connections.source_topics(made) == {Kind.NEWS: "wire", Kind.COMMENT: "comments"}
+    assert connections.topic_names(made) == ("wire", "comments", "scored", "dead-letters")
+    assert connections.groups(made) == ("risk-classify", "risk-record")
+    plans = connections.topic_plans(made)
     assert {(plan.partitions, plan.replication) for plan in plans} == {(6, 3)}
     assert [plan.name for plan in plans if plan.configs] == ["dead-letters"]
 
