@@ -29,7 +29,7 @@ demo: $(VENV)/.plain
 	@$(VENV)/bin/groundswell demo $(ARGS)
 
 test: $(VENV)/.test check
-	@$(PY) -m pytest tests/contracts tests/integration tests/golden tests/acceptance --durations=12 $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/acceptance tests/integration tests/contracts tests/golden --durations=12 $(ARGS)
 
 check: $(VENV)/.test
 	@$(VENV)/bin/ruff check .

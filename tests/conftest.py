@@ -15,6 +15,7 @@ from support.servers import (
     address_from,
     embedded,
     new_database,
+    own_redis_database,
 )
 
 # Tiny networks run faster on one thread; read when torch is imported.
@@ -41,10 +42,10 @@ def fresh_database(postgres_dsn: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
+def redis_url(worker_id: str) -> Iterator[str]:
     """A Redis that tests may flush; tests want `fresh_redis`."""
     if address := address_from(os.environ, REDIS_URL):
-        yield address
+        yield own_redis_database(address, worker_id)
         return
     with embedded("redis") as servers:
         address = servers.addresses.redis_url

@@ -77,6 +77,15 @@ def _administer(dsn: str, statement: sql.Composable) -> None:
         connection.close()
 
 
+def own_redis_database(url: str, worker_id: str) -> str:
+    """The same Redis, with a database for each of pytest-xdist's workers (`master`, `gw0`, …), as tests flush theirs."""
+    if worker_id == "master":
+        return url
+    parts = urlsplit(url)
+    database = int(parts.path.strip("/") or 0) + int(worker_id.removeprefix("gw"))
+    return urlunsplit(parts._replace(path=f"/{database}"))
+
+
 def address_from(environment: Mapping[str, str], name: str) -> str | None:
     """The address of another server, when the environment gives one."""
     return environment.get(name) or None
