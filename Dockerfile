@@ -6,7 +6,8 @@
 #   docker build -t groundswell:cuda --target cuda .
 
 FROM python:3.11-slim-bookworm AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy
+# Byte code is written once, here: the runtime may not write it, and would make it anew at each start.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /src
 COPY constraints.txt ./
 RUN python -m venv /opt/groundswell && /opt/groundswell/bin/pip install -c constraints.txt uv
