@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,3 +26,29 @@ def locked(file: Path) -> Iterator[None]:
     with opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Within it no other process, nor another thread, is within this for the same `out`. It holds `OUT.lock`, which is
+    gone afterwards; one that a killed process left holds nobody up. Raises PermanentError, rather than wait, when
+    somebody is, and when the file can't be made."""
+    file = out.with_name(f"{out.name}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        opened = file.open("w")
+    except OSError as error:
+        raise PermanentError(f"cannot write {file}: {error.strerror}; give another --out") from error
+    with opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(opened.fileno()), file.stat())
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        # Whoever had it may have ended between the two calls, and taken the file away that is locked now.
+        if not mine:
+            raise PermanentError(f"another process is making {out}: let it end, or give another --out")
+        try:
+            yield
+        finally:
+            file.unlink()

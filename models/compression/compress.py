@@ -21,6 +21,7 @@ from models.evaluation.questions import Questions, from_examples
 from models.export import export
 from models.folder import ADAPTER_FILES, SETTINGS_FILE, Kind, ModelSettings, read_settings, seal, write_settings
 from models.load import load_classifier, load_tokenizer
+from models.lock import alone
 from models.network import MultiTaskNetwork, load_network, save_network
 from models.training.config import Config
 from models.training.examples import Corpus, Example, read_corpus
@@ -82,60 +83,63 @@ def compress(
     on the processor, as they are served there.
 
     Raises InvalidInput or PermanentError, before the long work, for what is wrong with the model, the data or the
-    policy.
+    policy, and when another process is compressing to `out`.
     """
-    put_back(out)
-    settings = read_settings(folder)
-    if ADAPTER_FILES[0] in settings.files:
-        raise PermanentError(f"{folder} has learnt prefixes, which only serve as they are: train it with full or lora")
-    _check_out(out)
-    work = _Work(_work_folder(out), _digest(settings, policy, config, data_dir))
-    config = recovery(config, settings, policy, start=work.pruned.absolute(), teacher=folder.absolute())
-    corpus = read_corpus(config, data_dir)
-    questions = _questions(corpus, settings)
-    report(f"{len(corpus.training)} texts to learn from, {len(corpus.held_out)} held out to measure with")
+    with alone(out):
+        put_back(out)
+        settings = read_settings(folder)
+        if ADAPTER_FILES[0] in settings.files:
+            raise PermanentError(
+                f"{folder} has learnt prefixes, which only serve as they are: train it with full or lora"
+            )
+        _check_out(out)
+        work = _Work(_work_folder(out), _digest(settings, policy, config, data_dir))
+        config = recovery(config, settings, policy, start=work.pruned.absolute(), teacher=folder.absolute())
+        corpus = read_corpus(config, data_dir)
+        questions = _questions(corpus, settings)
+        report(f"{len(corpus.training)} texts to learn from, {len(corpus.held_out)} held out to measure with")
 
-    network = load_network(folder, settings)
-    if policy.takes_out:
-        take_out(
-            network,
-            policy,
-            config=config,
-            tokenizer=load_tokenizer(folder),
-            examples=_sample(corpus, IMPORTANCE_TEXTS, policy.seed),
-            report=report,
-            progress=progress,
+        network = load_network(folder, settings)
+        if policy.takes_out:
+            take_out(
+                network,
+                policy,
+                config=config,
+                tokenizer=load_tokenizer(folder),
+                examples=_sample(corpus, IMPORTANCE_TEXTS, policy.seed),
+                report=report,
+                progress=progress,
+            )
+        work.clear(recovered=resume is False)
+        new = work.pruned
+        _write(network, folder, settings, new)
+        if policy.takes_out and policy.recover_epochs:
+            new = work.recovered
+            if new.exists():
+                report("what is left has recovered before")
+            else:
+                train(config, out=new, data_dir=data_dir, resume=resume, device=device, report=report)
+        report("quantising" if policy.int8 else "converting")
+        export(new, [example.text for example in _sample(corpus, CALIBRATION_TEXTS, policy.seed)], int8=policy.int8)
+
+        before, after = load_classifier(folder, device="cpu"), load_classifier(new, device="cpu")
+        texts = sorted({text for asked in questions.values() for text in asked.texts})
+        outcome = Outcome(
+            folder=out,
+            before=before.model,
+            after=after.model,
+            size_before=size(folder),
+            size_after=size(new),
+            speed=speed(before, after, texts, progress),
+            quality=quality(before, after, questions, progress),
+            refused=False,
         )
-    work.clear(recovered=resume is False)
-    new = work.pruned
-    _write(network, folder, settings, new)
-    if policy.takes_out and policy.recover_epochs:
-        new = work.recovered
-        if new.exists():
-            report("what is left has recovered before")
-        else:
-            train(config, out=new, data_dir=data_dir, resume=resume, device=device, report=report)
-    report("quantising" if policy.int8 else "converting")
-    export(new, [example.text for example in _sample(corpus, CALIBRATION_TEXTS, policy.seed)], int8=policy.int8)
-
-    before, after = load_classifier(folder, device="cpu"), load_classifier(new, device="cpu")
-    texts = sorted({text for asked in questions.values() for text in asked.texts})
-    outcome = Outcome(
-        folder=out,
-        before=before.model,
-        after=after.model,
-        size_before=size(folder),
-        size_after=size(new),
-        speed=speed(before, after, texts, progress),
-        quality=quality(before, after, questions, progress),
-        refused=False,
-    )
-    seal(new, **{KEY: _figures(outcome, policy)})
-    if outcome.loss > policy.max_loss + _EQUAL and not policy.force:
-        outcome = replace(outcome, folder=work.refused, refused=True)
-    _place(new, outcome.folder, work.old)
-    work.remove()
-    return outcome
+        seal(new, **{KEY: _figures(outcome, policy)})
+        if outcome.loss > policy.max_loss + _EQUAL and not policy.force:
+            outcome = replace(outcome, folder=work.refused, refused=True)
+        _place(new, outcome.folder, work.old)
+        work.remove()
+        return outcome
 
 
 def put_back(out: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from domain.errors import InvalidInput, PermanentError
 from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, read_settings, seal, write_settings
+from models.lock import alone
 from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
 from models.training.adversarial import attack_from
@@ -74,50 +75,54 @@ def train(
     what it raises ends the run, its checkpoints stay.
 
     Raises InvalidInput or PermanentError, before training starts, for what is wrong with the options, the data, the
-    encoder or the device; and PermanentError when the loss is no number any more.
+    encoder or the device, and when another process is training to `out`; and PermanentError when the loss is no number
+    any more.
     """
     device = device_name(device)
     place = out.with_name(f"{out.name}.training")
-    # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
-    _check_out(out, replace_it=resume is False or bool(whole_checkpoints(place)))
-    _check_distil(config, taught=soft_labels is not None)
-    prepared = prepare(config, data_dir)
-    for line in describe(config, prepared):
-        report(line)
-    report_known(prepared.encoder, prepared.corpus, report)
-    # What is kept of the run says what was asked for, so that it can be asked for again on another machine.
-    running = on_device(config, device, report)
-    prepared = replace(prepared, corpus=_taught(running, prepared.corpus, soft_labels, device=device, report=report))
-    checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
-    if resume is False:
+    with alone(out):
+        # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
+        _check_out(out, replace_it=resume is False or bool(whole_checkpoints(place)))
+        _check_distil(config, taught=soft_labels is not None)
+        prepared = prepare(config, data_dir)
+        for line in describe(config, prepared):
+            report(line)
+        report_known(prepared.encoder, prepared.corpus, report)
+        # What is kept of the run says what was asked for, so that it can be asked for again on another machine.
+        running = on_device(config, device, report)
+        prepared = replace(
+            prepared, corpus=_taught(running, prepared.corpus, soft_labels, device=device, report=report)
+        )
+        checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
+        if resume is False:
+            checkpoints.clear()
+        checkpoint = checkpoints.latest()
+        if resume and checkpoint is None:
+            raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
+        trainer = _trainer(running, prepared, checkpoints, device=device, report=report, watch=watch)
+        trainer.run(checkpoint)
+        network = prepared.network
+        weights = dict(zip(("learnt", "all"), trainable(network), strict=True))
+        measured = trainer.accuracy()
+        network.to("cpu", dtype=torch.float32).eval()
+        finish(network, config.method)
+        course = trainer.course
+        figures = {
+            "config": asdict(config),
+            "teachers": [str(read_settings(folder).ref) for folder in teacher_folders(config.distil.teachers)],
+            "files": [asdict(one) for one in prepared.corpus.files],
+            "texts": {"training": len(prepared.corpus.training), "held_out": len(prepared.corpus.held_out)},
+            "weights": weights,
+            "steps": course.steps,
+            "seconds": round(course.seconds),
+            "epochs": course.epochs,
+            "held_out_accuracy": {
+                task: {source: asdict(one) for source, one in by.items()} for task, by in measured.items()
+            },
+        }
+        settings = _write(config, prepared, out, figures)
         checkpoints.clear()
-    checkpoint = checkpoints.latest()
-    if resume and checkpoint is None:
-        raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
-    trainer = _trainer(running, prepared, checkpoints, device=device, report=report, watch=watch)
-    trainer.run(checkpoint)
-    network = prepared.network
-    weights = dict(zip(("learnt", "all"), trainable(network), strict=True))
-    measured = trainer.accuracy()
-    network.to("cpu", dtype=torch.float32).eval()
-    finish(network, config.method)
-    course = trainer.course
-    figures = {
-        "config": asdict(config),
-        "teachers": [str(read_settings(folder).ref) for folder in teacher_folders(config.distil.teachers)],
-        "files": [asdict(one) for one in prepared.corpus.files],
-        "texts": {"training": len(prepared.corpus.training), "held_out": len(prepared.corpus.held_out)},
-        "weights": weights,
-        "steps": course.steps,
-        "seconds": round(course.seconds),
-        "epochs": course.epochs,
-        "held_out_accuracy": {
-            task: {source: asdict(one) for source, one in by.items()} for task, by in measured.items()
-        },
-    }
-    settings = _write(config, prepared, out, figures)
-    checkpoints.clear()
-    return TrainingResult(folder=out, settings=settings, score=course.best, accuracy=measured)
+        return TrainingResult(folder=out, settings=settings, score=course.best, accuracy=measured)
 
 
 def dry_run(config: Config, *, data_dir: Path, report: Report) -> None:

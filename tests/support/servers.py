@@ -78,7 +78,7 @@ def _administer(dsn: str, statement: sql.Composable) -> None:
 
 
 def own_redis_database(url: str, worker_id: str) -> str:
-    """The same Redis, with a database for each of pytest-xdist's workers (`master`, `gw0`, …), as tests flush theirs."""
+    """The same Redis, and in it a database for each of pytest-xdist's workers (`gw0`, `gw1`, …): tests flush theirs."""
     if worker_id == "master":
         return url
     parts = urlsplit(url)

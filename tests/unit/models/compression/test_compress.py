@@ -21,6 +21,7 @@ from models.compression.data import of_training
 from models.compression.measure import size
 from models.folder import read_settings, write_settings
 from models.load import load_classifier
+from models.lock import alone
 from models.network import load_network
 from service.cli import app
 
@@ -86,6 +87,13 @@ def test_fewer_layers_and_heads_recover_what_the_whole_model_knew(model: Path, p
     assert (figures["from"], figures["policy"]["drop_layers"]) == (str(outcome.before), 1)
     assert figures["accuracy"]["topic"]["after"] == outcome.quality["topic"].after.value
     assert not (tmp_path / "small.compress").exists()
+
+
+def test_a_second_run_to_the_same_place_is_refused(model: Path, place: Path) -> None:
+    before = contents(model)
+    with alone(model), pytest.raises(PermanentError, match=r"another process is making .*model"):
+        made_smaller(model, place, model)
+    assert contents(model) == before
 
 
 def test_a_model_takes_its_own_place(model: Path, place: Path) -> None:

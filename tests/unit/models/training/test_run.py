@@ -21,6 +21,7 @@ from domain.errors import InvalidInput, PermanentError
 from models import load_classifier
 from models.export import export
 from models.folder import TORCH_FILES, Kind, read_settings, seal
+from models.lock import alone
 from models.training import TrainingResult, run
 from models.training.configure import config_from
 from models.training.run import dry_run, train
@@ -153,6 +154,11 @@ def test_a_run_that_is_killed_goes_on_with_the_same_command_to_the_same_weights(
     assert same(out, start / "straight" / "model")
     straight, resumed = (read_settings(folder).training for folder in (start / "straight" / "model", out))
     assert straight["epochs"] == resumed["epochs"]
+
+
+def test_a_second_run_to_the_same_place_is_refused(start: Path) -> None:
+    with alone(start / "model"), pytest.raises(PermanentError, match=r"another process is making .*model"):
+        tiny_model(start, *SHORT)
 
 
 def test_a_broken_off_checkpoint_is_passed_over(start: Path) -> None:
