@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from domain.errors import PermanentError
 
@@ -15,15 +16,8 @@ from domain.errors import PermanentError
 def locked(file: Path) -> Iterator[None]:
     """Within it nobody else is within the lock of this file, which is made for it and stays. A process that ends lets
     go, however it ends. Raises PermanentError when the file can't be made."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        opened = file.open("w")
-    except OSError as error:
-        raise PermanentError(
-            f"cannot write in the cache folder {file.parent}: {error.strerror}; let this user write there, or set "
-            "XDG_CACHE_HOME to another place"
-        ) from error
-    with opened:
+    fix = "let this user write there, or set XDG_CACHE_HOME to another place"
+    with _opened(file, f"in the cache folder {file.parent}", fix) as opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
 
@@ -34,12 +28,7 @@ def alone(out: Path) -> Iterator[None]:
     gone afterwards; one that a killed process left holds nobody up. Raises PermanentError, rather than wait, when
     somebody is, and when the file can't be made."""
     file = out.with_name(f"{out.name}.lock")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        opened = file.open("w")
-    except OSError as error:
-        raise PermanentError(f"cannot write {file}: {error.strerror}; give another --out") from error
-    with opened:
+    with _opened(file, str(file), "give another --out") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mine = os.path.samestat(os.fstat(opened.fileno()), file.stat())
@@ -52,3 +41,11 @@ def alone(out: Path) -> Iterator[None]:
             yield
         finally:
             file.unlink()
+
+
+def _opened(file: Path, what: str, fix: str) -> TextIO:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("w")
+    except OSError as error:
+        raise PermanentError(f"cannot write {what}: {error.strerror}; {fix}") from error

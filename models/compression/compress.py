@@ -86,7 +86,7 @@ def compress(
     policy, and when another process is compressing to `out`.
     """
     with alone(out):
-        put_back(out)
+        _put_back(out)
         settings = read_settings(folder)
         if ADAPTER_FILES[0] in settings.files:
             raise PermanentError(
@@ -144,7 +144,14 @@ def compress(
 
 def put_back(out: Path) -> None:
     """Undo half an exchange: a kill between the two renamings at the end of `compress` leaves nothing at `out`, and
-    what was there in `OUT.compress/old`."""
+    what was there in `OUT.compress/old`. Raises PermanentError when another process is at work on `out`."""
+    # Another process may be between the two.
+    if (_work_folder(out) / _OLD).exists():
+        with alone(out):
+            _put_back(out)
+
+
+def _put_back(out: Path) -> None:
     old = _work_folder(out) / _OLD
     if old.exists() and not out.exists():
         old.replace(out)

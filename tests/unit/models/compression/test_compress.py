@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from domain.errors import GroundswellError, InvalidInput, PermanentError
 from models.attention import heads_of
-from models.compression import Policy, compress
+from models.compression import Policy, compress, put_back
 from models.compression.compress import KEY
 from models.compression.data import of_training
 from models.compression.measure import size
@@ -94,6 +94,17 @@ def test_a_second_run_to_the_same_place_is_refused(model: Path, place: Path) -> 
     with alone(model), pytest.raises(PermanentError, match=r"another process is making .*model"):
         made_smaller(model, place, model)
     assert contents(model) == before
+
+
+def test_half_an_exchange_is_not_undone_while_another_process_makes_it(model: Path) -> None:
+    old = model.with_name("model.compress") / "old"
+    old.parent.mkdir()
+    model.rename(old)
+    with alone(model), pytest.raises(PermanentError, match="another process"):
+        put_back(model)
+    assert old.exists()
+    put_back(model)
+    assert model.exists()
 
 
 def test_a_model_takes_its_own_place(model: Path, place: Path) -> None:
