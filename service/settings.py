@@ -27,19 +27,17 @@ from service.sections import (
     Delivery,
     EventTime,
     Http,
-    Kafka,
     Log,
     Metrics,
     Model,
-    Postgres,
     Receiver,
     Record,
-    Redis,
     Rule,
     Shadow,
     Windows,
     default_data_dir,
 )
+from service.server_sections import Kafka, Postgres, Redis
 from service.tree import Tree, get, lay_over, nest, put, read_yaml
 
 ENV_PREFIX = "GROUNDSWELL_"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -16,8 +17,10 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel
 
+from models.folder import TORCH_FILES
 from models.training.config import Config
 from models.training.configure import config_from
+from models.training.hooks import Report
 from models.training.run import TrainingResult, train
 
 WORDS = {"negative": ("plunges", "fraud"), "neutral": ("meets", "holds"), "positive": ("soars", "beats")}
@@ -130,3 +133,24 @@ def tiny_model(folder: Path, *changes: str, tree: Mapping[str, Any] = TREE, **op
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """JSON lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether two model folders have the same network, bit for bit."""
+    left, right = _weights(one), _weights(other)
+    assert left.keys() == right.keys()
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {f"{name}:{key}": value for name in TORCH_FILES[1:] for key, value in load_file(folder / name).items()}
+
+
+def stop_at(prefix: str) -> Report:
+    """Reports nothing, and ends a run, as Ctrl-C does, at the first line with this beginning."""
+
+    def report(line: str) -> None:
+        if line.startswith(prefix):
+            raise KeyboardInterrupt
+
+    return report

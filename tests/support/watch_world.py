@@ -27,6 +27,7 @@ from domain.window import UNKNOWN_PUBLISHER
 M0 = minute_of(T0)
 TOPIC = "Macro"
 """The topic of all documents."""
+RULE = SurgeRule(name="surge", receivers=("desk", "pager"))
 
 
 class WatchWorld:
@@ -146,3 +147,11 @@ def count(windows: FakeWindows, scored: ScoredDocument) -> None:
 def symbol(name: str) -> Subject:
     """The subject of a symbol."""
     return entity(name)
+
+
+def surging(*rules: SurgeRule, policy: WatchPolicy | None = None) -> WatchWorld:
+    """Two calm hours, then twelve negative documents in minute 121."""
+    world = WatchWorld(*(rules or (RULE,)), policy=policy)
+    world.push(0, "ACME", neutral=1, negative=1, every=10, until=120)
+    world.push(121, "ACME", negative=12)
+    return world

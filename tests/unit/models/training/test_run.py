@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
-from support.tiny_models import TREE, WORDS, tiny_config, tiny_data, tiny_encoder, tiny_entities, tiny_model, write_rows
+from support.tiny_models import (
+    TREE,
+    WORDS,
+    same_weights,
+    stop_at,
+    tiny_config,
+    tiny_model,
+    write_rows,
+)
 from transformers import AutoModel, AutoTokenizer
 
 from domain.errors import InvalidInput, PermanentError
 from models import load_classifier
 from models.export import export
-from models.folder import TORCH_FILES, Kind, read_settings, seal
-from models.lock import alone
-from models.training import TrainingResult, run
+from models.folder import Kind, read_settings, seal
+from models.training import TrainingResult
 from models.training.configure import config_from
 from models.training.run import dry_run, train
 from models.training.soft_labels import read_seen
@@ -32,41 +35,14 @@ SHORT = ("epochs=2", "log_steps=10")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny_encoder(folder / "encoder")
-    tiny_data(folder / "data")
-    tiny_entities(folder / "data")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def trained(place: Path) -> TrainingResult:
     result = tiny_model(place)
     export(result.folder, TEXTS * 20)
     return result
 
 
-@pytest.fixture
-def start(place: Path, tmp_path: Path) -> Path:
-    """A folder with encoder and data, nothing trained yet."""
-    for name in ("encoder", "data"):
-        (tmp_path / name).symlink_to(place / name)
-    return tmp_path
-
-
 def lowest(result: TrainingResult) -> float:
     return min(one.share for sources in result.accuracy.values() for one in sources.values())
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return {f"{name}:{key}": value for name in TORCH_FILES[1:] for key, value in load_file(folder / name).items()}
-
-
-def same(one: Path, other: Path) -> bool:
-    left, right = weights(one), weights(other)
-    assert left.keys() == right.keys()
-    return all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_the_rule_is_learnt_and_the_figures_are_in_the_folder(trained: TrainingResult) -> None:
@@ -113,125 +89,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(start: Path
         for part in ("encoder", "data"):
             (start / name / part).symlink_to(start / part)
         tiny_model(start / name, *SHORT, f"seed={seed}", "augment.mask_numbers=0.5")
-    assert same(start / "one" / "model", start / "same" / "model")
-    assert not same(start / "one" / "model", start / "other" / "model")
-
-
-KILLED = ("epochs=3", "log_steps=1", "checkpoint_steps=7", "averaging={ema: 0.9, last: 2}", "keep_best=true")
-
-
-def test_a_run_that_is_killed_goes_on_with_the_same_command_to_the_same_weights(start: Path) -> None:
-    changes = (*KILLED, f"encoder={start / 'encoder'}")
-    (start / "train.yml").write_text(yaml.safe_dump(TREE))
-    (start / "straight").mkdir()
-    for part in ("encoder", "data"):
-        (start / "straight" / part).symlink_to(start / part)
-    tiny_model(start / "straight", *changes)
-
-    out = start / "model"
-    command = [
-        sys.executable,
-        "-m",
-        "models.training",
-    ]
-    command += ["--config", str(start / "train.yml"), "--data-dir", str(start / "data"), "--out", str(out)]
-    command += ["--device", "cpu", *(word for change in changes for word in ("--set", change))]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    for line in child.stdout:
-        # In the middle of the second epoch, some steps after its checkpoint.
-        if " step 37/75 " in line:
-            child.send_signal(signal.SIGKILL)
-            break
-    child.stdout.close()
-    assert child.wait() == -signal.SIGKILL
-    assert not out.exists()
-    assert len(list(out.with_name("model.training").glob("checkpoint-*/whole.json"))) >= 1
-
-    lines: list[str] = []
-    tiny_model(start, *changes, report=lines.append)
-    assert any(line.startswith("going on after step 3") for line in lines), lines
-    assert same(out, start / "straight" / "model")
-    straight, resumed = (read_settings(folder).training for folder in (start / "straight" / "model", out))
-    assert straight["epochs"] == resumed["epochs"]
-
-
-def test_a_second_run_to_the_same_place_is_refused(start: Path) -> None:
-    with alone(start / "model"), pytest.raises(PermanentError, match=r"another process is making .*model"):
-        tiny_model(start, *SHORT)
-
-
-def test_a_broken_off_checkpoint_is_passed_over(start: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        tiny_model(start, *SHORT, report=stop_at("epoch 1.60"))
-    (whole,) = start.glob("model.training/checkpoint-*")
-    shutil.copytree(whole, whole.with_name("checkpoint-99"))
-    (whole.with_name("checkpoint-99") / "whole.json").unlink()
-    lines: list[str] = []
-    tiny_model(start, *SHORT, report=lines.append)
-    assert "going on after step 25/50" in lines
-
-
-def stop_at(prefix: str) -> Any:
-    def report(line: str) -> None:
-        if line.startswith(prefix):
-            raise KeyboardInterrupt
-
-    return report
-
-
-@pytest.mark.parametrize("change", ["max_steps=30", "early_stopping=1"])
-def test_a_run_that_is_killed_once_all_is_learnt_takes_no_further_step(
-    start: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    changes = ("epochs=20", "log_steps=1", change)
-
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "_write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            tiny_model(start, *changes)
-    lines: list[str] = []
-    resumed = tiny_model(start, *changes, report=lines.append)
-    assert not any(" loss " in line for line in lines)
-    shutil.move(resumed.folder, start / "resumed")
-    straight = tiny_model(start, *changes)
-    assert same(start / "resumed", straight.folder)
-    one, other = dict(resumed.settings.training), dict(straight.settings.training)
-    assert one.pop("seconds") >= 0 <= other.pop("seconds")
-    assert one == other
-
-
-def test_checkpoints_of_another_run_are_refused_unless_it_starts_over(start: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        tiny_model(start, *SHORT, report=stop_at("epoch 1.60"))
-    with pytest.raises(InvalidInput, match=r"another configuration.*--fresh"):
-        tiny_model(start, *SHORT, "seed=1")
-    tiny_model(start, *SHORT, "seed=1", resume=False)
-    assert read_settings(start / "model").training["config"]["seed"] == 1
-
-
-def test_a_model_that_is_there_is_replaced_only_when_asked(start: Path) -> None:
-    tiny_model(start, "epochs=1")
-    with pytest.raises(InvalidInput, match=r"holds a model already.*--fresh"):
-        tiny_model(start, "epochs=1")
-    tiny_model(start, "epochs=1", resume=False)
-    (start / "model" / "groundswell.json").unlink()
-    with pytest.raises(InvalidInput, match="no model folder"):
-        tiny_model(start, "epochs=1", resume=False)
-
-
-def test_a_run_that_replaces_a_model_and_is_killed_goes_on_with_or_without_saying_so_again(start: Path) -> None:
-    tiny_model(start, "epochs=1")
-    with pytest.raises(KeyboardInterrupt):
-        tiny_model(start, *SHORT, resume=False, report=stop_at("epoch 1.60"))
-    assert read_settings(start / "model").training["config"]["epochs"] == 1
-    lines: list[str] = []
-    tiny_model(start, *SHORT, report=lines.append)
-    assert "going on after step 25/50" in lines
-    assert read_settings(start / "model").training["config"]["epochs"] == 2
+    assert same_weights(start / "one" / "model", start / "same" / "model")
+    assert not same_weights(start / "one" / "model", start / "other" / "model")
 
 
 def test_a_model_knows_what_the_one_knew_that_it_started_with(start: Path) -> None:
@@ -247,11 +106,6 @@ def test_a_model_knows_what_the_one_knew_that_it_started_with(start: Path) -> No
 
 def test_more_steps_than_the_epochs_have_are_not_taken(start: Path) -> None:
     assert tiny_model(start, "epochs=1", "max_steps=1000").settings.training["steps"] == 25
-
-
-def test_resuming_without_anything_to_resume_is_refused(start: Path) -> None:
-    with pytest.raises(InvalidInput, match="nothing to resume"):
-        tiny_model(start, "epochs=1", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +134,7 @@ def test_bf16_is_full_precision_where_there_are_no_units_for_it(start: Path, mon
     said: list[str] = []
     asked = tiny_model(start, "bf16=true", *SHORT, report=said.append)
     full = train(tiny_config(start / "encoder", *SHORT), out=start / "full", data_dir=start / "data", device="cpu")
-    assert same(asked.folder, full.folder)
+    assert same_weights(asked.folder, full.folder)
     assert "cpu has no bf16 units: full precision it is" in said
     assert asked.settings.training["config"]["bf16"], "the folder says what was asked for"
 
