@@ -120,7 +120,7 @@ class KafkaServer(EmbeddedServer):
         self._port = self._data.port(self.name)
         self._controller_port = self._data.port("kafka_controller")
 
-    def prepare(self, progress: Progress) -> None:
+    def make_ready(self, progress: Progress) -> None:
         lacking = jars.missing(self._cache, jars.read_lock())
         if lacking:
             progress(f"Downloading {self.title} (once, 44 MB) …")

@@ -68,7 +68,7 @@ class PostgresServer(EmbeddedServer):
     def assign_ports(self) -> None:
         self._port = self._data.port(self.name)
 
-    def prepare(self, progress: Progress) -> None:
+    def make_ready(self, progress: Progress) -> None:
         if self._cluster.exists():
             return
         progress("Creating the PostgreSQL database cluster …")

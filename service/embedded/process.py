@@ -43,9 +43,9 @@ def spawn(command: Command, output: BinaryIO | None, *, keep_open: Sequence[int]
     return _popen(command, output, keep_open)
 
 
-def run(command: Command, output: BinaryIO) -> int:
+def run(command: Command, output: BinaryIO, *, keep_open: Sequence[int] = ()) -> int:
     """Run a program to its end and return its exit status."""
-    return _popen(command, output, ()).wait()
+    return _popen(command, output, keep_open).wait()
 
 
 def wheel_folder(package: str) -> Path:

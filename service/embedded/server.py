@@ -39,6 +39,8 @@ class EmbeddedServer(ABC):
         self.log = self.folder / "server.log"
         self._data = data
         self._process: subprocess.Popen[bytes] | None = None
+        self._preparing: int | None = None
+        """The server's lock, while it is prepared."""
 
     # --- what each server says of itself ---
 
@@ -52,8 +54,9 @@ class EmbeddedServer(ABC):
         """Take the ports of the last time, or others where these are not free."""
 
     @abstractmethod
-    def prepare(self, progress: Progress) -> None:
-        """Whatever must be there before a start: programs, formatted data. Quick when it is all there."""
+    def make_ready(self, progress: Progress) -> None:
+        """Make what must be there before a start: programs, formatted data. Quick when it is all there. For `prepare`,
+        within which no other process is at the data."""
 
     @abstractmethod
     def command(self) -> Command:
@@ -76,6 +79,20 @@ class EmbeddedServer(ABC):
         if self._process is None:
             raise RuntimeError(f"{self.title} was never started")
         return self._process.poll()
+
+    def prepare(self, progress: Progress) -> None:
+        """See to it that all is there that a start needs. An earlier process of the same data is waited for, as in
+        `start`: what prepared them last may have been killed, and what it ran (PostgreSQL, for initdb) may live on for
+        some moments and clear up after itself.
+
+        Raises ServerFailed when that one can't be got rid of or a tool fails, and what `make_ready` raises.
+        """
+        self._preparing = self._succeed_predecessor()
+        try:
+            self.make_ready(progress)
+        finally:
+            os.close(self._preparing)
+            self._preparing = None
 
     def start(self) -> None:
         """Start it without waiting until it serves. An earlier process of the same data is waited for (it may still
@@ -139,9 +156,12 @@ class EmbeddedServer(ABC):
     # --- for subclasses ---
 
     def run_tool(self, command: Command, purpose: str) -> None:
-        """Run one of the server's tools to its end. Raises ServerFailed when it fails."""
+        """Run one of the server's tools to its end, while it is prepared. The tool and whatever that starts hold the
+        server's lock. Raises ServerFailed when it fails."""
+        if self._preparing is None:
+            raise RuntimeError(f"{self.title} is not being prepared")
         with open_log(self.log) as log:
-            status = run(command, log)
+            status = run(command, log, keep_open=(self._preparing,))
         if status != 0:
             raise ServerFailed(f"{purpose} failed with status {status}. {tail(self.log)}")
 

@@ -52,7 +52,7 @@ class ValkeyServer(EmbeddedServer):
     def assign_ports(self) -> None:
         self._port = self._data.port(self.name)
 
-    def prepare(self, progress: Progress) -> None:
+    def make_ready(self, progress: Progress) -> None:
         private_folder(self.folder / "data")
 
     def command(self) -> Command:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -250,6 +251,52 @@ def test_an_interrupted_preparation_is_begun_again(data_dir: Path) -> None:
     cluster.rename(cluster.with_name("data.new"))
     with EmbeddedServers(data_dir, kafka=False, redis=False) as servers:
         put("postgres", servers.addresses, "works")
+
+
+def frozen_orphan(parent: subprocess.Popen[str]) -> psutil.Process:
+    """A PostgreSQL that initdb runs below `parent`, stopped in the middle of its work; the parent is killed."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for process in psutil.Process(parent.pid).children(recursive=True):
+            try:
+                if process.name() == "postgres" and {"--boot", "--single"} & set(process.cmdline()):
+                    process.suspend()
+                    parent.kill()
+                    parent.wait()
+                    if process.status() == psutil.STATUS_STOPPED:
+                        return process
+            except psutil.NoSuchProcess:
+                continue
+    raise AssertionError("initdb was not seen at work")
+
+
+def test_what_a_killed_preparation_left_running_is_waited_for(data_dir: Path) -> None:
+    from service.embedded.jars import default_cache
+
+    program = [sys.executable, "-c", PROGRAM, str(ROOT), str(data_dir), "postgres", str(default_cache())]
+    orphan = frozen_orphan(subprocess.Popen(program, text=True))
+    waking = threading.Timer(1.5, orphan.resume)
+    waking.start()
+    try:
+        with EmbeddedServers(data_dir, kafka=False, redis=False) as servers:
+            assert not orphan.is_running()
+            put("postgres", servers.addresses, "works")
+    finally:
+        waking.join()
+
+
+def test_what_a_killed_preparation_left_hanging_is_named(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from service.embedded.jars import default_cache
+
+    monkeypatch.setattr("service.embedded.server._PREDECESSOR_SECONDS", 0.5)
+    program = [sys.executable, "-c", PROGRAM, str(ROOT), str(data_dir), "postgres", str(default_cache())]
+    orphan = frozen_orphan(subprocess.Popen(program, text=True))
+    try:
+        with pytest.raises(ServerFailed, match=r"an earlier PostgreSQL 18 still uses .* and does not end"):
+            EmbeddedServers(data_dir, kafka=False, redis=False).start()
+    finally:
+        orphan.resume()
+        orphan.wait(10)
 
 
 INTERRUPTED = """
