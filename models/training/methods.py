@@ -19,9 +19,10 @@ PROBE_TOKENS = 6
 def prepare(network: MultiTaskNetwork, method: Method) -> None:
     """Freeze what `method` doesn't learn and add what it does.
 
-    Raises InvalidInput, before any training, when the encoder's family can't be trained so, and PermanentError when a
-    library is missing.
+    Raises InvalidInput, before any training, when the encoder's family can't be trained so or has no weight of the
+    names to freeze, and PermanentError when a library is missing.
     """
+    _freeze(network, method)
     _PREPARE[method.name](network, method)
 
 
@@ -29,6 +30,19 @@ def finish(network: MultiTaskNetwork, method: Method) -> None:
     """Merge what was added into the encoder's own weights, where that is possible: all but prefixes."""
     if method.name in MERGED:
         network.encoder = network.encoder.merge_and_unload()
+
+
+def _freeze(network: MultiTaskNetwork, method: Method) -> None:
+    weights = dict(network.encoder.named_parameters())
+    for part in method.frozen:
+        found = [weight for name, weight in weights.items() if part in name]
+        if not found:
+            some = ", ".join(list(weights)[:3])
+            raise InvalidInput(
+                "training_config", f"method.frozen: this encoder has no weight with {part!r} in its name (but {some} …)"
+            )
+        for weight in found:
+            weight.requires_grad_(False)
 
 
 def _full(network: MultiTaskNetwork, method: Method) -> None:

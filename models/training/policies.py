@@ -184,8 +184,12 @@ class Method:
     """Of lora and ia3: the encoder's layers to adapt, by the ends of their names; unset: PEFT's choice."""
     prefix_tokens: int = 16
     """Of prefix: how many learnt keys and values each layer has."""
+    frozen: tuple[str, ...] = ()
+    """The encoder's weights that stay as they are: each whose name has one of these in it, such as `word_embeddings` or
+    `encoder.layer.0.`."""
 
     def __post_init__(self) -> None:
+        check(all(self.frozen), "frozen names nothing")
         check(self.rank >= 1, "rank must be at least 1")
         check(self.prefix_tokens >= 1, "prefix_tokens must be at least 1")
         check(0 <= self.dropout < 1, "dropout must be at least 0 and less than 1")

@@ -59,6 +59,25 @@ def test_the_head_alone_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
     assert result.settings.training["weights"]["learnt"] == 2 * (32 * 3 + 3)
 
 
+def test_frozen_weights_stay_as_they_are_and_the_others_learn(tmp_path: Path) -> None:
+    result = tiny_model(
+        tmp_path, "method.frozen=[word_embeddings, layer.0.]", "epochs=1", "optimiser.learning_rate=0.02"
+    )
+    old, new = (load_file(place / "model.safetensors") for place in (tmp_path / "encoder", result.folder))
+    same = {name for name in old if torch.equal(old[name].half(), new[name].half())}
+    frozen = {name for name in old if "word_embeddings" in name or "layer.0." in name}
+    assert frozen
+    assert frozen <= same
+    assert any("layer.1." in name for name in old.keys() - same)
+    weights = result.settings.training["weights"]
+    assert weights["all"] - weights["learnt"] == sum(old[name].numel() for name in frozen)
+
+
+def test_what_is_to_be_frozen_must_be_there(encoder: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"method\.frozen: this encoder has no weight with 'wte' .*word_embeddings"):
+        prepare(from_encoder(encoder, TASKS), Method(frozen=("wte",)))
+
+
 @pytest.fixture(scope="module")
 def prefixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("prefix")
