@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 BINS = 15
 FOLDS = 5
+CHANCE_DRAWS = 100
 _SHARPEST, _FLATTEST = 0.05, 20.0
 """Bounds of a temperature: answers that are all right would drive it to 0."""
 _TINY = 1e-12
@@ -37,6 +38,15 @@ def error_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, multi: bo
         return calibration_error(scores.ravel(), truth.ravel())
     answers = scores.argmax(axis=1)
     return calibration_error(scores.max(axis=1), truth[np.arange(len(truth)), answers])
+
+
+def error_by_chance(scores: NDArray[np.float64], *, multi: bool, seed: int = 0) -> float:
+    """The calibration error that a perfectly calibrated model with these probabilities would show on as many rows, the
+    mean over CHANCE_DRAWS draws of what is right: whatever the bins, so many rows differ from their confidence by
+    chance. An error near it is no sign of a bad calibration."""
+    sure = scores.ravel() if multi else scores.max(axis=1)
+    draws = np.random.default_rng(seed).random((CHANCE_DRAWS, len(sure))) < sure
+    return float(np.mean([calibration_error(sure, right) for right in draws]))
 
 
 def at_temperature(scores: NDArray[np.float64], temperature: float, *, multi: bool) -> NDArray[np.float64]:

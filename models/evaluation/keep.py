@@ -76,6 +76,7 @@ def _more(part: Part) -> dict[str, Any]:
         "calibration_error": {
             "unscaled": _rounded(part.calibration.unscaled),
             "cross_fitted": _rounded(part.calibration.cross_fitted),
+            "by_chance": _rounded(part.calibration.by_chance),
         },
     }
     if part.full_precision is not None:

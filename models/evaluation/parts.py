@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.drift import Distribution
 from models.evaluation.bootstrap import Interval, Resamples, by_row
-from models.evaluation.calibration import at_temperature, cross_fitted, error_of, fit_temperature
+from models.evaluation.calibration import at_temperature, cross_fitted, error_by_chance, error_of, fit_temperature
 from models.evaluation.compare import Comparison, compare
 from models.evaluation.metrics import decide, macro_f1, micro_f1, weighted_f1
 from models.evaluation.questions import Questions
@@ -89,6 +89,7 @@ class Parts:
                 unscaled=self._error(self._unscaled, rows),
                 served=self._error(self._answered.scores, rows),
                 cross_fitted=self._error(self._cross_fitted, rows),
+                by_chance=error_by_chance(self._cross_fitted[rows], multi=self._questions.multi, seed=self._seed),
             ),
             answered=self._distribution(self._answered.scores, rows),
             answered_fitted=self._distribution(self._fitted, rows),

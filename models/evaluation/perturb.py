@@ -31,24 +31,25 @@ Perturbation = Callable[[Mention], Mention | None]
 """None: there is nothing in this text to change."""
 
 
-def swap_tickers(mention: Mention) -> Mention | None:
-    """Every cashtag becomes another; the same ones stay the same. None where one of them is the entity, with its sign
-    or without: it would not be named any more."""
+def swap_tickers(mention: Mention, *, turn: int = 0) -> Mention | None:
+    """Every cashtag becomes another, in each turn drawn anew; the same ones stay the same. None where one of them is
+    the entity, with its sign or without: it would not be named any more."""
     found = sorted({ticker.upper() for ticker in TICKER.findall(mention.text)})
     if not found or (mention.entity and f"${mention.entity.removeprefix('$').upper()}" in found):
         return None
     others = [ticker for ticker in TICKERS if f"${ticker}" not in found]
-    chosen = dict(zip(found, _random(mention).sample(others, min(len(found), len(others))), strict=False))
+    chosen = dict(zip(found, _random(mention, turn).sample(others, min(len(found), len(others))), strict=False))
     text = TICKER.sub(lambda match: "$" + chosen.get(match[0].upper(), match[0][1:]), mention.text)
     return Mention(text=text, entity=mention.entity)
 
 
-def swap_companies(mention: Mention) -> Mention | None:
-    """Every company of our list becomes another of its sector. For an entity task only where the entity is one."""
+def swap_companies(mention: Mention, *, turn: int = 0) -> Mention | None:
+    """Every company of our list becomes another of its sector, in each turn drawn anew. For an entity task only where
+    the entity is one."""
     found = sorted(set(_COMPANY.findall(mention.text)))
     if not found or (mention.entity is not None and mention.entity not in found):
         return None
-    choose, chosen = _random(mention), dict[str, str]()
+    choose, chosen = _random(mention, turn), dict[str, str]()
     for name in found:
         others = [other for other in COMPANIES[_SECTOR[name]] if other not in (*found, *chosen.values())]
         chosen[name] = choose.choice(others) if others else name
@@ -99,5 +100,5 @@ def _mistyped(word: str, choose: random.Random) -> str:
     return choose.choice([other for other in (swapped, lost, doubled) if other != word])
 
 
-def _random(mention: Mention) -> random.Random:
-    return random.Random(mention.text)  # noqa: S311 (not a secret)
+def _random(mention: Mention, turn: int = 0) -> random.Random:
+    return random.Random(f"{mention.text}\n{turn}" if turn else mention.text)  # noqa: S311 (not a secret)

@@ -27,6 +27,8 @@ class Calibration:
     """At the temperature in the model folder."""
     cross_fitted: float
     """At temperatures that were fitted on the task's other rows."""
+    by_chance: float
+    """What would be seen of a perfectly calibrated model that is as sure as this one at these temperatures."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,14 +105,21 @@ def _confusion(report: Report) -> Iterator[str]:
 def _calibration(report: Report) -> Iterator[str]:
     served, fitted = f"{report.temperature_served:.2f}", f"{report.temperature_fitted:.2f}"
     yield from table(
-        ("calibration error", "rows", "at temperature 1", f"as served (at {served})", "at one of other rows"),
         (
-            (name, f"{part.rows:,}", *map(number, (row.unscaled, row.served, row.cross_fitted)))
+            "calibration error",
+            "rows",
+            "at temperature 1",
+            f"as served (at {served})",
+            "at one of other rows",
+            "by chance",
+        ),
+        (
+            (name, f"{part.rows:,}", *map(number, (row.unscaled, row.served, row.cross_fitted, row.by_chance)))
             for name, part in _parts(report).items()
             for row in [part.calibration]
         ),
     )
-    yield f"all rows together say temperature {fitted}"
+    yield f"all rows together say temperature {fitted}; by chance: what so many rows show of perfect calibration"
 
 
 def _selective(report: Report) -> Iterator[str]:

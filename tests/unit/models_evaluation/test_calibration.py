@@ -12,6 +12,7 @@ from models.evaluation.calibration import (
     at_temperature,
     calibration_error,
     cross_fitted,
+    error_by_chance,
     error_of,
     fit_temperature,
 )
@@ -42,6 +43,20 @@ def test_the_calibration_error_does_not_depend_on_the_order_of_equally_sure_rows
     error = calibration_error(confidence, right)
     for order in (np.lexsort((right, confidence)), np.lexsort((~right, confidence)), random.permutation(1000)):
         assert calibration_error(confidence[order], right[order]) == pytest.approx(error)
+
+
+def test_what_chance_shows_is_what_perfect_calibration_shows_on_so_many_rows() -> None:
+    found = []
+    for rows in (300, 30_000):
+        scores, _ = overconfident(rows, 1.0)
+        by_chance = error_by_chance(scores, multi=False)
+        seen = [error_of(*overconfident(rows, 1.0, seed), multi=False) for seed in range(20)]
+        assert by_chance == pytest.approx(np.mean(seen), rel=0.15)
+        assert error_by_chance(scores, multi=False) == by_chance
+        found.append(by_chance)
+    assert found[0] > 5 * found[1]
+    multi = np.random.default_rng(0).random((2000, 3))
+    assert 0 < error_by_chance(multi, multi=True) < 0.03
 
 
 def test_the_temperature_is_found_that_the_logits_were_multiplied_by() -> None:

@@ -19,7 +19,7 @@ from models.evaluation.perturb import (
     swap_tickers,
     upper_case,
 )
-from models.evaluation.robustness import FLIPS, Check, flips, polarity_gaps
+from models.evaluation.robustness import FLIPS, SWAPS, Check, flips, polarity_gaps
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -83,15 +83,32 @@ def test_typos_spare_tickers_handles_numbers_ends_of_words_and_the_entity() -> N
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_tried_and_changes_alike_each_time(text: str) -> None:
-    for _, perturb, _ in FLIPS:
-        changed = perturb(Mention(text=text))
-        assert changed == perturb(Mention(text=text))
-        assert changed is None or changed.text != text
+    for _, perturbations, _ in FLIPS:
+        for perturb in perturbations:
+            changed = perturb(Mention(text=text))
+            assert changed == perturb(Mention(text=text))
+            assert changed is None or changed.text != text
+
+
+def test_names_are_swapped_several_times_for_others_each_time() -> None:
+    mention = Mention(text="$AAPL and Apple rise")
+    for name, perturbations, _ in FLIPS[:2]:
+        texts = {changed.text for perturb in perturbations if (changed := perturb(mention)) is not None}
+        assert len(perturbations) == SWAPS
+        assert len(texts) > 1, name
 
 
 def test_case_that_changes_nothing_is_not_counted() -> None:
     assert upper_case(Mention(text="OIL FALLS 3%")) is None
     assert lower_case(Mention(text="oil falls 3%")) is None
+
+
+def test_each_swap_of_a_text_counts() -> None:
+    mention = Mention(text="$AAPL up")
+    swapped = [changed.text for perturb in FLIPS[0][1] if (changed := perturb(mention)) is not None]
+    hates = _hates(swapped[0].split()[0])
+    [check, *_] = flips(hates, [mention], hates([mention]), multi=False)
+    assert (check.texts, check.value) == (1, pytest.approx(swapped.count(swapped[0]) / SWAPS))
 
 
 def test_flips_are_counted_over_the_texts_that_changed() -> None:
