@@ -23,10 +23,10 @@ from models.folder import ADAPTER_FILES, SETTINGS_FILE, Kind, ModelSettings, rea
 from models.load import load_classifier, load_tokenizer
 from models.lock import alone
 from models.network import MultiTaskNetwork, load_network, save_network
+from models.seen import SEEN_FILE
 from models.training.config import Config
 from models.training.examples import Corpus, Example, read_corpus
 from models.training.run import TOKENIZER_FILES, train
-from models.training.soft_labels import SEEN_FILE
 
 CALIBRATION_TEXTS = 300
 IMPORTANCE_TEXTS = 1000

@@ -14,6 +14,8 @@ from domain.errors import InvalidInput
 from models import figures
 from models.evaluation.keep import ROBUSTNESS, SLICES
 from models.folder import Kind, ModelSettings
+from models.refit import KEY as REFIT_OF
+from models.refit import is_refitted
 from models.training.strict import read
 
 CARDS = Path(__file__).parent / "cards"
@@ -88,6 +90,7 @@ def render(settings: ModelSettings, facts: Facts) -> str:
         "## Split",
         _wrapped(" ".join([facts.split, *_texts(settings)])),
         "## Figures on the held-out stories",
+        _wrapped(" ".join(_sister(settings))),
         "\n".join(_figures(settings)),
         _FIGURES_NOTE,
         *_robustness(settings),
@@ -103,8 +106,8 @@ def render(settings: ModelSettings, facts: Facts) -> str:
 _FIGURES_NOTE = """\
 Served is what the commands run, on processors the int8 model. In brackets: where 95 % of bootstrap resamples by story
 lie. Macro F1 is over the labels that occur; of a multi-label task the accuracy is its micro F1. Calibration error: mean
-|accuracy − confidence| over 15 bins of equal mass; before temperature scaling, and with temperatures fitted on other
-held-out stories."""
+|accuracy − confidence| over 15 bins of equal mass; before temperature scaling, with temperatures fitted on other
+held-out stories, and what so many rows would show of a perfectly calibrated model."""
 
 
 def _front_matter(settings: ModelSettings, facts: Facts) -> dict[str, Any]:
@@ -139,8 +142,24 @@ def _tasks(settings: ModelSettings) -> Iterator[str]:
 
 def _texts(settings: ModelSettings) -> Iterator[str]:
     counts = settings.training.get("texts")
-    if counts:
+    if not counts:
+        return
+    if is_refitted(settings):
+        sister = settings.training[REFIT_OF]["texts"]
+        yield (
+            f"{counts['training']:,} texts were trained on: all. Its sister was trained on {sister['training']:,} of "
+            f"them, {sister['held_out']:,} held out."
+        )
+    else:
         yield f"{counts['training']:,} texts were trained on, {counts['held_out']:,} held out."
+
+
+def _sister(settings: ModelSettings) -> Iterator[str]:
+    if is_refitted(settings):
+        yield (
+            f"All figures below are of its sister {settings.training[REFIT_OF]['model']}, which was trained alike, but "
+            "not on the held-out stories. This model has learnt these too, so that nothing is left to measure it on."
+        )
 
 
 def _data(facts: Facts) -> Iterator[str]:
@@ -157,17 +176,18 @@ def _figures(settings: ModelSettings) -> Iterator[str]:
         return
     yield (
         "| set | rows | accuracy, served | accuracy, full precision | the two agree | macro F1 "
-        "| calibration error | after scaling |"
+        "| calibration error | after scaling | by chance |"
     )
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for name, one in kept.items():
         low, high = one["interval"]
         exact = f"{one['accuracy_full_precision']:.3f}" if "accuracy_full_precision" in one else ""
         agreement = f"{one['agreement']:.1%}" if "agreement" in one else ""
         error = one["calibration_error"]
+        chance = f"{error['by_chance']:.3f}" if "by_chance" in error else ""
         yield (
             f"| {name} | {one['rows']:,} | {one['accuracy']:.3f} [{low:.3f}, {high:.3f}] | {exact} | {agreement} "
-            f"| {one['macro_f1']:.3f} | {error['unscaled']:.3f} | {error['cross_fitted']:.3f} |"
+            f"| {one['macro_f1']:.3f} | {error['unscaled']:.3f} | {error['cross_fitted']:.3f} | {chance} |"
         )
     for task, parts in settings.training.get(SLICES, {}).items():
         listed = "; ".join(f"{name} {part['accuracy']:.3f} ({part['rows']:,})" for name, part in parts.items())

@@ -12,7 +12,10 @@ from domain.ports import Classifier
 from models.classifier import TextClassifier
 from models.evaluation.questions import Questions, from_examples, from_rows
 from models.folder import HEADS_FILE, OPENVINO_FILES, Kind, ModelSettings
-from models.load import find_folder, load_classifier
+from models.load import find_folder, load_classifier, own_folder
+from models.refit import KEY as REFIT_OF
+from models.refit import is_refitted
+from models.seen import known_of
 from models.training.config import Config
 from models.training.configure import config_from, read_config
 from models.training.data import LabelMap, read_file
@@ -39,6 +42,12 @@ class Opened:
             raise PermanentError(
                 f"nothing can be stored in {self.ref}: give the path of a model folder, or the name of one that ships"
             ) from error
+
+    def knows(self, questions: Questions) -> str | None:
+        """What to say where its folder says that it was trained on some of the texts."""
+        folder = own_folder(self.ref)
+        known = known_of(folder, questions.texts) if folder else None
+        return known and f"{self.ref} {known}"
 
     def kind(self, task: str) -> Kind:
         return self.settings.kinds.get(task, Kind.SINGLE)
@@ -124,10 +133,19 @@ def questions_held_out(
     from models.training.examples import read_held_out
 
     held_out = read_held_out(_config(model, config), data_dir)
+    if not held_out:
+        raise InvalidInput("evaluation_data", f"{_nothing_held_out(model, config)}; give rows with --data")
     return {
         task: from_examples(held_out, task=task, kind=model.kind(task), labels=model.settings.tasks[task])
         for task in tasks
     }
+
+
+def _nothing_held_out(model: Opened, config: str | None) -> str:
+    if config is None and is_refitted(model.settings):
+        sister = model.settings.training[REFIT_OF]["model"]
+        return f"{model.ref} has learnt everything: what its folder keeps was found of {sister}"
+    return f"{config or f'the training of {model.ref}'} holds nothing out"
 
 
 def _config(model: Opened, ref: str | None) -> Config:

@@ -18,11 +18,16 @@ def main() -> None:
         description="Fine-tune a classifier on labelled files. A run that was stopped goes on with the same command.",
         epilog="Example: python -m models.training --config train.yml --set epochs=3",
     )
-    parser.add_argument("--config", required=True, help="the configuration (YAML), or the name of a shipped recipe")
+    parser.add_argument(
+        "--config", required=True, help="the configuration (YAML), the name of a shipped recipe, or a model folder"
+    )
     parser.add_argument("--out", type=Path, help="the model folder to write (default: the model's name)")
     parser.add_argument("--data-dir", type=Path, help="where the labelled files are (default: the configuration's)")
     parser.add_argument(
         "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change an option"
+    )
+    parser.add_argument(
+        "--refit", action="store_true", help="train the model in the folder --config again, on what it held out too"
     )
     going_on = parser.add_mutually_exclusive_group()
     going_on.add_argument("--resume", action="store_true", default=None, help="go on, from the last checkpoint")

@@ -11,7 +11,7 @@ from typing import Any
 from domain.errors import InvalidInput
 from models.training.audit import audit
 from models.training.config import Config
-from models.training.configure import change, config_from, read_tree
+from models.training.configure import change, config_from, read_tree, refit_changes
 from models.training.hooks import Report
 from models.training.run import device_name, dry_run, train
 from models.training.search import BEST_FILE, STUDY_FILE, search, table
@@ -23,6 +23,8 @@ class Request:
     """The options of the command, under their names."""
 
     config: str
+    """A file, a shipped recipe or a model folder."""
+    refit: bool = False
     out: Path | None = None
     data_dir: Path | None = None
     changes: Sequence[str] = ()
@@ -91,7 +93,8 @@ def out_of(request: Request) -> Path:
 
 
 def _tree(request: Request) -> dict[str, Any]:
-    return change(read_tree(request.config), [*request.changes, *_distil(request)])
+    refit = refit_changes(request.config) if request.refit else []
+    return change(read_tree(request.config), [*refit, *request.changes, *_distil(request)])
 
 
 def _distil(request: Request) -> list[str]:

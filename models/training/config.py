@@ -71,6 +71,9 @@ class Config:
     max_tokens: int = 96
     """Texts are cut here in training."""
     held_out: HeldOut = field(default_factory=HeldOut)
+    refit_of: str | None = None
+    """A model folder, which this configuration gave while it held texts out: this run learns these too, and what was
+    found of that model stands for this one."""
     method: Method = field(default_factory=Method)
     optimiser: Optimiser = field(default_factory=Optimiser)
     averaging: Averaging = field(default_factory=Averaging)
@@ -114,6 +117,7 @@ class Config:
         check(self.max_tokens >= 8, "max_tokens must be at least 8")
         check(self.window_tokens >= 8, "window_tokens must be at least 8")
         check(self.r_drop >= 0, "r_drop must be at least 0")
+        check(self.refit_of is None or not self.held_out.share, "refit_of: nothing may be held out (held_out.share: 0)")
         self._check_data()
 
     @property

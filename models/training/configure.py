@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from domain.errors import InvalidInput
+from models.folder import SETTINGS_FILE, read_settings
 from models.training.config import Config
 from models.training.strict import bad_option, read
 
@@ -48,8 +50,37 @@ def change(tree: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
 
 def read_tree(ref: str | Path) -> dict[str, Any]:
     """What a file or a shipped recipe says, unchecked, over what the one says that it `extends`: options one by one,
-    lists whole. Raises InvalidInput when there is none, it is no YAML or extends itself."""
+    lists whole; of a model folder, what it was trained with. Raises InvalidInput when there is none, it is no YAML or
+    extends itself, and PermanentError when the folder is damaged."""
+    if (Path(ref) / SETTINGS_FILE).is_file():
+        return _kept(Path(ref))
     return _tree(_find(ref), ())
+
+
+def refit_changes(ref: str | Path) -> list[str]:
+    """The changes by which the configuration of the model folder `ref` trains on all that it held out. Raises
+    InvalidInput when it is none, held nothing out, or ended by what it held out."""
+    folder = Path(ref)
+    if not (folder / SETTINGS_FILE).is_file():
+        raise InvalidInput("training_config", f"--refit trains a model again: --config must be its folder, not {ref}")
+    config = config_from(read_tree(folder))
+    if not config.held_out.share:
+        raise InvalidInput("training_config", f"{ref} held nothing out: there is nothing to train it on again")
+    if config.keep_best or config.early_stopping is not None:
+        raise InvalidInput(
+            "training_config",
+            f"{ref} was ended, or chosen, by what it held out (early_stopping, keep_best): train it once more with the "
+            "number of epochs that this gave, and refit that model",
+        )
+    return [f"refit_of={json.dumps(str(folder.resolve()))}", "held_out.share=0"]
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """The configuration that training left in a model folder."""
+    kept = read_settings(folder).training.get("config")
+    if kept is None:
+        raise InvalidInput("training_config", f"{folder} does not say what it was trained with")
+    return copy.deepcopy(dict(kept))
 
 
 def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
@@ -84,7 +115,9 @@ def _find(ref: str | Path) -> Path:
     if len(path.parts) == 1 and recipe.is_file():
         return recipe
     shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yml")))
-    raise InvalidInput("training_config", f"there is no file {ref}, nor a shipped recipe of that name ({shipped})")
+    raise InvalidInput(
+        "training_config", f"there is no file {ref}, no model folder, nor a shipped recipe of that name ({shipped})"
+    )
 
 
 def _set(tree: dict[str, Any], key: str, value: object) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from domain.errors import InvalidInput, PermanentError
+from models import refit
 from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, read_settings, seal, write_settings
 from models.lock import alone
 from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
+from models.seen import read_seen, write_seen
 from models.training.adversarial import attack_from
 from models.training.audit import clean, doubts
 from models.training.augment import augmenter
@@ -33,7 +35,7 @@ from models.training.methods import finish, trainable
 from models.training.policies import Augment
 from models.training.precision import on_device
 from models.training.prepare import Prepared, describe, prepare
-from models.training.soft_labels import open_teachers, read_seen, report_known, teacher_folders, write_seen
+from models.training.soft_labels import open_teachers, report_known, teacher_folders
 from models.training.soft_labels import soft_labels as ask_teachers
 from models.training.trainer import MultiTaskTrainer
 
@@ -41,6 +43,8 @@ DEVICES = ("auto", "cpu", "cuda")
 TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json")
 NOT_OF_THE_RUN = ("log_steps", "checkpoint_steps", "report_to", "search")
 """Options that a run may be resumed with another value of."""
+UNUSED = (("added", ()), ("refit_of", None))
+"""Options that came later, where they aren't used: runs that were begun before there were such go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,7 @@ def train(
         # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
         _check_out(out, replace_it=resume is False or bool(whole_checkpoints(place)))
         _check_distil(config, taught=soft_labels is not None)
+        sister = None if config.refit_of is None else read_settings(Path(config.refit_of))
         prepared = prepare(config, data_dir)
         for line in describe(config, prepared):
             report(line)
@@ -120,6 +125,8 @@ def train(
                 task: {source: asdict(one) for source, one in by.items()} for task, by in measured.items()
             },
         }
+        if sister is not None:
+            figures[refit.KEY] = refit.record(sister)
         settings = _write(config, prepared, out, figures)
         checkpoints.clear()
         return TrainingResult(folder=out, settings=settings, score=course.best, accuracy=measured)
@@ -167,8 +174,9 @@ def _check_distil(config: Config, *, taught: bool) -> None:
 
 def _digest(config: Config, corpus: Corpus) -> str:
     """Of everything that shapes the run."""
-    # Without `added` where it isn't used, so that runs that were begun before there was such an option go on.
-    shaping = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_RUN and value != ()}
+    shaping = {
+        key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_RUN and (key, value) not in UNUSED
+    }
     data = {"files": [one.digest for one in corpus.files], "texts": [one.text for one in corpus.training]}
     text = json.dumps({"config": shaping, **data}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

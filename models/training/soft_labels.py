@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE
 from models.load import own_folder
-from models.normalise import input_hash
+from models.seen import known_of, read_seen, short_hash
 from models.training.config import Config
 from models.training.examples import Corpus, Example
 from models.training.hooks import Report
 from models.training.splits import stories
 from models.training.teacher import Teacher
-
-SEEN_FILE = "trained_on.npy"
-"""In a model folder: the first 8 bytes of the hash of each text that it was trained on, ascending, uint64."""
 
 
 @dataclass(frozen=True)
@@ -114,29 +111,15 @@ def teacher_folders(names: Sequence[str]) -> list[Path]:
 
 def report_known(folder: Path, corpus: Corpus, report: Report) -> None:
     """Say so where a model that a run learns from or starts with was trained on what the run holds out."""
-    held_out = {_short_hash(example.text) for example in corpus.held_out}
-    if known := len(held_out & read_seen(folder)):
-        report(f"{folder.name} was trained on {known} of {len(held_out)} held-out texts: figures on them flatter")
-
-
-def write_seen(folder: Path, texts: Collection[str], *, before: frozenset[int] = frozenset()) -> None:
-    """Write into a model folder which normalised texts it was trained on, beside those that the model knew that it
-    started with: `before`, as `read_seen` gives them."""
-    seen = before | set(map(_short_hash, texts))
-    np.save(folder / SEEN_FILE, np.array(sorted(seen), dtype=np.uint64), allow_pickle=False)
-
-
-def read_seen(folder: Path) -> frozenset[int]:
-    """What `write_seen` wrote; nothing if it never did."""
-    path = folder / SEEN_FILE
-    return frozenset(np.load(path, allow_pickle=False).tolist()) if path.exists() else frozenset()
+    if known := known_of(folder, [example.text for example in corpus.held_out]):
+        report(f"{folder.name} {known}")
 
 
 def _speakers(
     texts: Sequence[str], seen: Sequence[frozenset[int]]
 ) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
     """Who speaks of each text, and of which texts these know nothing."""
-    hashes = np.array([_short_hash(text) for text in texts], dtype=np.uint64)
+    hashes = np.array([short_hash(text) for text in texts], dtype=np.uint64)
     groups = np.array(stories(texts), dtype=np.int64)
     known: list[NDArray[np.int64]] = []
     for one in seen:
@@ -152,7 +135,3 @@ def _speakers(
 
 def _inner(folder: Path) -> list[Path]:
     return sorted(settings.parent for settings in folder.glob(f"*/{SETTINGS_FILE}"))
-
-
-def _short_hash(text: str) -> int:
-    return int(input_hash(text)[:16], 16)

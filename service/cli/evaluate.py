@@ -68,6 +68,14 @@ def evaluate(
     card: Annotated[
         bool, typer.Option("--card", help="Write the model card (README.md) from them; implies --keep.")
     ] = False,
+    refitted: Annotated[
+        Path | None,
+        typer.Option(
+            "--for",
+            metavar="FOLDER",
+            help="Store it all in this folder instead: MODEL trained again on everything (train --refit).",
+        ),
+    ] = None,
     facts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What the card says beside figures (YAML). Default: a shipped model's."),
@@ -89,7 +97,7 @@ def evaluate(
     other = opening.open_model(against, device=device) if against else None
     exact = opening.in_full_precision(opened) if full_precision else None
     # Found and read before anything is measured: that takes minutes.
-    store = _Store.open(opened, temperature=fit_temperature, keep=keep, card=card, facts=facts)
+    store = _Store.open(opened, refitted=refitted, temperature=fit_temperature, keep=keep, card=card, facts=facts)
     if data is not None:
         name = opening.only_task(opened.settings, task)
         columns = opening.Columns(text=text_column, label=label_column, entity=entity_column, source=source_column)
@@ -103,6 +111,8 @@ def evaluate(
             opening.check_same_labels(opened, other, name)
     reports: dict[str, Report] = {}
     for name, questions in asked.items():
+        if known := opened.knows(questions):
+            typer.echo(f"{name}: {known}", err=True)
         with progress_bar() as progress:
             reports[name] = measure(
                 opened.classifier,
@@ -149,20 +159,36 @@ class _Store:
     """What is to be stored in the model folder."""
 
     folder: Path
+    refitted: bool
+    """Whether the folder holds what was measured, trained again on everything."""
     temperature: bool
     keep: bool
     facts: Facts | None
     """Of the card, if one is wanted."""
 
     @classmethod
-    def open(cls, model: Opened, *, temperature: bool, keep: bool, card: bool, facts: Path | None) -> _Store | None:
+    def open(
+        cls, model: Opened, *, refitted: Path | None, temperature: bool, keep: bool, card: bool, facts: Path | None
+    ) -> _Store | None:
         """None when nothing is."""
         from models.evaluation.card import facts_of, read_facts
+        from models.folder import read_settings
+        from models.refit import check_sisters
 
         if not (temperature or keep or card):
+            if refitted is not None:
+                raise typer.BadParameter("--for needs --keep, --card or --fit-temperature: what is to be stored there")
             return None
+        if refitted is not None:
+            check_sisters(read_settings(refitted), model.settings)
         said = (read_facts(facts) if facts else facts_of(model.settings.name)) if card else None
-        return cls(folder=model.folder, temperature=temperature, keep=keep or card, facts=said)
+        return cls(
+            folder=refitted or model.folder,
+            refitted=refitted is not None,
+            temperature=temperature,
+            keep=keep or card,
+            facts=said,
+        )
 
     def write(self, reports: Mapping[str, Report]) -> None:
         from models.evaluation.card import write_card
@@ -171,7 +197,7 @@ class _Store:
 
         found = str(read_settings(self.folder).ref)
         for report in reports.values():
-            if report.model != found:
+            if not self.refitted and report.model != found:
                 raise PermanentError(
                     f"{self.folder} holds {found} now, and {report.model} was measured: nothing is stored; "
                     "measure again"

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     config: Annotated[
-        str, typer.Option(metavar="FILE", help="The configuration (YAML), or the name of a recipe that ships with us.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="The configuration (YAML), the name of a recipe that ships with us, or a model folder: what it was "
+            "trained with.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="The model folder to write. Default: the model's name, in the working folder.")
@@ -35,6 +40,12 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change an option of the configuration; may be repeated."),
     ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="Train the model in the folder --config again, on what it held out to be measured on, too."
+        ),
+    ] = False,
     resume: Annotated[
         bool | None,
         typer.Option(
@@ -90,6 +101,7 @@ def train(
         from models.training.command import Request, execute
     request = Request(
         config=config,
+        refit=refit,
         out=out,
         data_dir=data_dir,
         changes=changes or (),

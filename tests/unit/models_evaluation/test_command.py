@@ -26,6 +26,7 @@ from models.evaluation.report import Report
 from models.export import export
 from models.folder import read_settings, write_settings
 from models.load import CHOICES, DEFAULT_MODEL, SHIPPED, load_classifier
+from models.training.command import Request, execute
 from service.cli import app
 
 FACTS = """
@@ -264,6 +265,33 @@ def test_figures_are_kept_although_a_picture_can_not_be_drawn(place: Path, model
     )  # fmt: skip
     assert "cannot write" in str(result.exception)
     assert set(figures.of_folder(model)) == {"topic/themes"}
+
+
+def test_figures_are_kept_for_the_model_that_was_trained_again_on_everything(place: Path, tmp_path: Path) -> None:
+    model, refitted = place / "model", tmp_path / "all"
+    facts = tmp_path / "facts.yml"
+    facts.write_text(FACTS, encoding="utf-8")
+    request = Request(
+        config=str(model), refit=True, out=refitted, data_dir=place / "data", device="cpu", changes=["epochs=1"]
+    )
+    execute(request, [].append)
+    before = (model / "groundswell.json").read_bytes()
+    options = ("--data-dir", place / "data", "--no-full-precision", "--fit-temperature", "--card", "--facts", facts)
+    result = groundswell(model, *options, "--for", refitted)
+    assert result.exception is None, result.output
+
+    assert (model / "groundswell.json").read_bytes() == before, "its own folder stays as it is"
+    settings = read_settings(refitted)
+    assert settings.temperatures.keys() == {"sentiment", "topic"}
+    assert set(figures.of_folder(refitted)) == {"sentiment/moods", "topic/themes"}
+    counts = read_settings(model).training["texts"]
+    card = (refitted / "README.md").read_text(encoding="utf-8")
+    assert f"All figures below are of its sister {read_settings(model).ref}" in " ".join(card.split())
+    assert f"{sum(counts.values()):,} texts were trained on: all." in card
+    for other, options in ((model, ("--keep",)), (refitted, ())):
+        result = groundswell(model, "--data-dir", place / "data", "--no-full-precision", "--for", other, *options)
+        assert result.exit_code != 0
+        assert re.search(r"was not trained on everything again|needs --keep", f"{result.exception} {result.output}")
 
 
 def test_labels_are_compared_before_the_long_work(place: Path, model: Path, tmp_path: Path) -> None:

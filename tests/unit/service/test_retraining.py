@@ -18,9 +18,12 @@ from support.tiny_models import TREE, WORDS, tiny_entities, tiny_model
 from domain.correction import Correction
 from domain.errors import InvalidInput
 from models.convert import calibration_sentences
+from models.evaluation.evaluate import Policy, evaluate
+from models.evaluation.keep import keep_figures
+from models.evaluation.opened import open_model, questions_held_out
 from models.export import export
 from models.folder import OPENVINO_FILES, read_settings
-from models.training.command import Request, config_of
+from models.training.command import Request, config_of, execute
 from service import retraining as module
 from service.retraining import SOURCE, Retrained, RetrainingPolicy, retrain
 from service.settings import load
@@ -129,6 +132,45 @@ def test_a_challenger_that_does_not_beat_the_champion_is_not_put_in_force(
         # What it goes on from is the champion itself, and it hardly moves.
         retrained("epochs=1", "optimiser.learning_rate=1e-9", from_champion=True)
     assert (registry.models(), registry.promotions()) == ([], [])
+
+
+def test_a_champion_that_has_learnt_what_is_held_out_stands_by_the_figures_of_its_sister(
+    retrained: Retrain, place: Path, tmp_path: Path, registry: FakeModelRegistry
+) -> None:
+    """It would be right on what it has learnt by heart, and no challenger ever better."""
+    champion, said = tmp_path / "champion", list[str]()
+    execute(
+        Request(
+            config=str(place / "model"),
+            refit=True,
+            out=champion,
+            data_dir=place / "data",
+            device="cpu",
+            changes=["epochs=6", "optimiser.learning_rate=5e-3"],
+        ),
+        said.append,
+    )
+    sister = open_model(str(place / "model"), device="cpu")
+    for task, questions in questions_held_out(sister, place / "data", list(sister.settings.tasks)).items():
+        keep_figures(champion, evaluate(sister.classifier, questions, policy=Policy(latency=False)))
+        mine = open_model(str(champion), device="cpu")
+        assert evaluate(mine.classifier, questions, policy=Policy(latency=False)).whole.headline.value == 1, task
+
+    done = retrained(champion=champion, said=said)
+
+    assert any(line.startswith("sentiment: the champion has learnt what is held out; its figures are") for line in said)
+    assert {one.task: one.champion < 0.9 < one.challenger for one in done.compared} == {
+        "sentiment": True,
+        "topic": True,
+    }
+
+    # Gone on from its weights, the challenger has learnt the same: both are asked.
+    said.clear()
+    with pytest.raises(InvalidInput, match="does not beat the champion"):
+        retrained(
+            "epochs=1", "optimiser.learning_rate=1e-9", champion=champion, out="on", from_champion=True, said=said
+        )
+    assert not any("its figures are" in line for line in said)
 
 
 def test_what_was_killed_once_it_was_trained_is_compared_and_promoted_by_the_same_call(

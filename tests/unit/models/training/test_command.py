@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from domain.errors import InvalidInput
 from models.folder import read_settings
+from models.seen import read_seen
 from models.training import __main__ as program
 from models.training.command import Request, execute
-from models.training.soft_labels import read_seen
 from service.cli import app
 
 

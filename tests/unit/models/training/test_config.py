@@ -91,7 +91,9 @@ def test_a_missing_option_is_named() -> None:
 
 
 def test_a_missing_file_is_named_with_the_shipped_recipes() -> None:
-    with pytest.raises(InvalidInput, match=r"no file train\.yml, nor a shipped recipe .*groundswell-minilm"):
+    with pytest.raises(
+        InvalidInput, match=r"no file train\.yml, no model folder, nor a shipped recipe .*groundswell-minilm"
+    ):
         read_config("train.yml")
 
 
@@ -120,5 +122,5 @@ def test_a_configuration_that_extends_itself_or_nothing_is_refused(tmp_path: Pat
     with pytest.raises(InvalidInput, match=r"extends: .*one\.yml extends itself"):
         read_config(tmp_path / "one.yml")
     (tmp_path / "two.yml").write_text("extends: three.yml\n")
-    with pytest.raises(InvalidInput, match=r"no file three\.yml, nor a shipped recipe"):
+    with pytest.raises(InvalidInput, match=r"no file three\.yml, no model folder, nor a shipped recipe"):
         read_config(tmp_path / "one.yml")

@@ -25,10 +25,10 @@ from domain.errors import InvalidInput, PermanentError
 from models import load_classifier
 from models.export import export
 from models.folder import Kind, read_settings, seal
+from models.seen import read_seen
 from models.training import TrainingResult
 from models.training.configure import config_from
 from models.training.run import dry_run, train
-from models.training.soft_labels import read_seen
 
 TEXTS = ["firma crude plunges", "profit soars firmb", "inflation holds"]
 SHORT = ("epochs=2", "log_steps=10")

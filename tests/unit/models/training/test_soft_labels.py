@@ -19,10 +19,11 @@ from models.folder import Kind, ModelSettings, read_settings, seal, write_settin
 from models.load import CHOICES, SHIPPED
 from models.network import from_encoder, save_network
 from models.normalise import VERSION
+from models.seen import write_seen
 from models.training import teacher as module
 from models.training.examples import Corpus, Example
 from models.training.policies import Task
-from models.training.soft_labels import Ensemble, ask, read_seen, soft_labels, teacher_folders, write_seen
+from models.training.soft_labels import Ensemble, ask, soft_labels, teacher_folders
 from models.training.teacher import Teacher
 
 MOODS = ("negative", "neutral", "positive")
@@ -238,15 +239,6 @@ def test_teachers_that_were_trained_on_what_is_held_out_are_named(tmp_path: Path
     lines: list[str] = []
     soft_labels(config, corpus, device="cpu", cache=tmp_path / "cache", report=lines.append)
     assert lines[0] == "one was trained on 1 of 2 held-out texts: figures on them flatter"
-
-
-def test_a_folder_remembers_what_it_was_trained_on(tmp_path: Path) -> None:
-    assert read_seen(tmp_path) == frozenset()
-    write_seen(tmp_path, ["one", "two", "one"])
-    seen = read_seen(tmp_path)
-    assert len(seen) == 2
-    write_seen(tmp_path, ["two"])
-    assert read_seen(tmp_path) < seen
 
 
 def _never(*_arguments: Any) -> Any:

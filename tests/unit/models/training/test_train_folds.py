@@ -15,11 +15,11 @@ from support.tiny_models import TREE, tiny_config, tiny_data, tiny_encoder, writ
 from domain.errors import InvalidInput
 from models import load_classifier
 from models.folder import SETTINGS_FILE, read_settings
+from models.seen import read_seen
 from models.training import run
 from models.training.config import Config
 from models.training.examples import read_corpus
 from models.training.run import train
-from models.training.soft_labels import read_seen
 from models.training.train_folds import train_folds
 
 CHANGES = ("epochs=5",)

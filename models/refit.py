@@ -1,0 +1,40 @@
+"""A model that was trained again on everything, once its sister was measured on what was held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.errors import InvalidInput
+from models.folder import ENCODER_FILE, ModelSettings
+
+KEY = "refit_of"
+"""In a folder's `training`: whose figures stand for those of the model there, which has learnt what they were found
+on."""
+
+
+def record(sister: ModelSettings) -> dict[str, Any]:
+    """What the folder of the refitted model keeps of its sister."""
+    return {
+        "model": str(sister.ref),
+        "weights": sister.files[ENCODER_FILE],
+        "texts": sister.training["texts"],
+    }
+
+
+def is_refitted(settings: ModelSettings) -> bool:
+    """Whether figures of these weights' own can't be had from what their training holds out."""
+    return KEY in settings.training
+
+
+def check_sisters(refitted: ModelSettings, measured: ModelSettings) -> None:
+    """Raise InvalidInput unless the figures of `measured` may stand for those of `refitted`."""
+    kept = refitted.training.get(KEY)
+    if kept is None:
+        raise InvalidInput(
+            "evaluation_refit", f"{refitted.ref} was not trained on everything again (groundswell train --refit)"
+        )
+    # Its version may be another by now: temperatures and an int8 file are part of it.
+    if kept["weights"] != measured.files.get(ENCODER_FILE):
+        raise InvalidInput(
+            "evaluation_refit", f"{refitted.ref} is {kept['model']} trained on everything, and not {measured.ref}"
+        )

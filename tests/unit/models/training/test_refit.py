@@ -1,0 +1,72 @@
+"""A model that is measured, then trained again on what it held out too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny_models import tiny_model
+
+from domain.errors import InvalidInput
+from models.evaluation.opened import open_model, questions_held_out
+from models.folder import ENCODER_FILE, read_settings
+from models.refit import KEY
+from models.seen import read_seen
+from models.training.command import Request, config_of, execute
+from models.training.configure import read_config
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `model`, and `all`, the same trained on everything."""
+    place = tmp_path_factory.mktemp("refit")
+    tiny_model(place, "epochs=2")
+    execute(_request(place, out=place / "all"), [].append)
+    return place
+
+
+def _request(place: Path, model: str = "model", **options: Any) -> Request:
+    return Request(config=str(place / model), refit=True, data_dir=place / "data", device="cpu", **options)
+
+
+def test_it_learns_all_texts_by_the_same_configuration_and_says_of_whom_its_figures_are(place: Path) -> None:
+    sister, refitted = (read_settings(place / name) for name in ("model", "all"))
+    counts = sister.training["texts"]
+    assert refitted.training["texts"] == {"training": counts["training"] + counts["held_out"], "held_out": 0}
+    assert len(read_seen(place / "all")) == refitted.training["texts"]["training"]
+    same = {**sister.training["config"], "held_out": None, "refit_of": None}
+    assert {**refitted.training["config"], "held_out": None, "refit_of": None} == same
+    assert refitted.training[KEY] == {
+        "model": str(sister.ref), "weights": sister.files[ENCODER_FILE], "texts": counts
+    }  # fmt: skip
+    assert refitted.files[ENCODER_FILE] != sister.files[ENCODER_FILE]
+
+
+def test_a_model_folder_is_a_configuration_of_its_own(place: Path) -> None:
+    kept = read_config(place / "model", ["epochs=7"])
+    assert (kept.epochs, kept.held_out.share, kept.refit_of) == (7, 0.2, None)
+    assert config_of(_request(place, changes=["epochs=7"])).epochs == 7
+
+
+def test_it_can_not_be_measured_on_what_it_has_learnt(place: Path) -> None:
+    model = open_model(str(place / "all"), device="cpu")
+    with pytest.raises(InvalidInput, match=r"all has learnt everything: what its folder keeps was found of tiny@"):
+        questions_held_out(model, place / "data", ["topic"])
+    asked = questions_held_out(model, place / "data", ["topic"], config=str(place / "model"))["topic"]
+    said = model.knows(asked)
+    assert said is not None
+    assert said.endswith(f"was trained on {len(asked):,} of {len(asked):,} held-out texts: figures on them flatter")
+    assert open_model(str(place / "model"), device="cpu").knows(asked) is None
+
+
+def test_what_can_not_be_refitted_is_refused_with_the_reason(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="held nothing out"):
+        config_of(_request(place, "all"))
+    with pytest.raises(InvalidInput, match="--config must be its folder, not groundswell-minilm"):
+        config_of(Request(config="groundswell-minilm", refit=True))
+    with pytest.raises(InvalidInput, match=r"refit_of: nothing may be held out"):
+        read_config(place / "model", ["refit_of=model"])
+    tiny_model(tmp_path, "epochs=1", "keep_best=true")
+    with pytest.raises(InvalidInput, match=r"chosen, by what it held out .* with the number of epochs"):
+        config_of(_request(tmp_path))
