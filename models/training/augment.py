@@ -13,6 +13,12 @@ from models.training.examples import Example, Label
 from models.training.policies import Augment
 
 SYNONYMS = Path(__file__).with_name("synonyms.txt")
+MADE_UP_NAMES = Path(__file__).with_name("made_up_names.txt")
+FORMS = (
+    "{} Bank", "{} Capital", "{} Chemicals", "{} Energy", "{} Foods", "{} Group", "{} Industries", "{} Labs",
+    "{} Media", "{} Motors", "{} Pharma", "{} Steel", "{} Systems", "{} Telecom", "{} Corp", "{} & Co", "{}",
+)  # fmt: skip
+"""What a surname becomes a company's name by."""
 MASKED_TICKER = "$TICKER"
 
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
@@ -33,8 +39,9 @@ class Augmenter:
     - `mask_numbers`: digits become X, so that a number keeps its size and its unit (Loukas et al. 2022, FiNER,
       section 5, found such shapes the best stand-ins for numbers);
     - `typos`: in one word of eight letters change places, or one is lost or doubled; first and last letters stay;
-    - `swap_entities`: each labelled name becomes another name of the training rows, each cashtag another of their
-      cashtags, the same one wherever it stands;
+    - `swap_entities`: each labelled name becomes another name of the training rows, or with the chance
+      `made_up_names` a company that there isn't, each cashtag another of their cashtags, the same one wherever it
+      stands;
     - `join`: a text with labelled names is joined with another, in either order, and only what is said of their names
       counts: what the whole of it says follows from neither.
     """
@@ -97,6 +104,11 @@ class Augmenter:
             wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
             if len(free) >= len(wanted):
                 others.update(zip(wanted, rng.sample(free, len(wanted)), strict=True))
+            if pool is self.names and self.chances.made_up_names:
+                made_up = [name for name in wanted if rng.random() < self.chances.made_up_names]
+                surnames = [name for name in self._made_up if name.lower() not in lower]
+                for name, surname in zip(made_up, rng.sample(surnames, min(len(made_up), len(surnames))), strict=False):
+                    others[name] = rng.choice(FORMS).format(surname)
         swapped = _around(others).sub(lambda match: others[match[0].lower()], text)
         return swapped, [others.get(name.lower(), name) for name in names]
 
@@ -118,6 +130,10 @@ class Augmenter:
             labels=tuple(label for one in (first, second) for label in one.labels if label.entity is not None),
             teachers=tuple(label for one in (first, second) for label in one.teachers if label.entity is not None),
         )
+
+    @cached_property
+    def _made_up(self) -> Sequence[str]:
+        return [name for names in read_made_up_names().values() for name in names]
 
     @cached_property
     def _synonyms(self) -> Synonyms:
@@ -181,6 +197,15 @@ def read_synonyms(path: Path = SYNONYMS) -> Synonyms:
             for word in group:
                 others[word.lower()] = [other for other in group if other != word]
     return Synonyms(others)
+
+
+def read_made_up_names(path: Path = MADE_UP_NAMES) -> dict[str, list[str]]:
+    """Origin → surnames, of a file with an origin a line."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return {
+        origin: [name.strip() for name in names.split(",")]
+        for origin, _, names in (line.partition(": ") for line in lines)
+    }
 
 
 def _around(names: Iterable[str], *, not_after: str = r"\w") -> re.Pattern[str]:

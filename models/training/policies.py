@@ -264,6 +264,8 @@ class Augment:
     mask_tickers: float = 0.0
     mask_numbers: float = 0.0
     swap_entities: float = 0.0
+    made_up_names: float = 0.0
+    """Of the names that `swap_entities` puts in, the share that is made up."""
     typos: float = 0.0
     join: float = 0.0
 

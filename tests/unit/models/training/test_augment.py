@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.tiny_models import tiny_model
 
-from models.training.augment import augmenter, read_synonyms
+from models.evaluation.names import COMPANIES_BY_REGION, PEOPLE
+from models.training.augment import augmenter, read_made_up_names, read_synonyms
 from models.training.data import mentions
 from models.training.examples import Example, Label
 from models.training.policies import Augment
@@ -69,6 +70,29 @@ def test_a_name_is_swapped_for_the_same_other_one_wherever_it_stands() -> None:
     assert text.startswith(f"{name} warns; {name} shares sink, $")
     assert text.split()[-2] in {"$BRK.B", "$TSLA"}
     assert text.count(name) == 2
+
+
+def test_a_share_of_the_names_that_are_put_in_is_made_up() -> None:
+    text = "Reliance warns; RELIANCE shares sink, Wipro gains"
+    found = [_change(text, "Reliance", "Wipro", seed=seed, swap_entities=1, made_up_names=0.5) for seed in range(200)]
+    surnames = {name for names in read_made_up_names().values() for name in names}
+    made_up = [any(name.startswith(surname) for surname in surnames) for _, names in found for name in names]
+    assert 0.4 < sum(made_up) / len(made_up) < 0.6
+    for changed, (one, other) in found:
+        assert changed == f"{one} warns; {one} shares sink, {other} gains"
+        assert mentions(changed, one)
+    assert len({one for _, (one, _) in found}) > 50
+
+
+def test_made_up_names_are_none_of_those_that_bias_is_checked_with() -> None:
+    by_origin = read_made_up_names()
+    assert len(by_origin) == 25
+    surnames = [name for names in by_origin.values() for name in names]
+    assert len({name.lower() for name in surnames}) == len(surnames)
+    measured = [name for names in COMPANIES_BY_REGION.values() for name in names]
+    measured += [name for genders in PEOPLE.values() for names in genders.values() for name in names]
+    words = {word.lower() for name in measured for word in name.split()}
+    assert words.isdisjoint(word.lower() for name in surnames for word in name.split())
 
 
 def test_a_name_that_is_a_hashtag_is_swapped_too() -> None:
