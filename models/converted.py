@@ -15,7 +15,7 @@ from models.checkpoint import Checkpoint
 from models.folder import OPENVINO_FILES, TOKENIZER_FILE, read_settings, seal, verify, write_settings
 from models.lock import locked
 
-CONVERSION = "2"
+CONVERSION = "3"
 """Part of the name of what is kept: change it whenever `models.convert` or its sentences change."""
 
 

@@ -14,7 +14,7 @@ from models.evaluation.metrics import by_label, confusion, decide
 from models.evaluation.parts import Answered, Parts
 from models.evaluation.questions import Questions
 from models.evaluation.report import Report
-from models.evaluation.robustness import flips, polarity_gaps
+from models.evaluation.robustness import flips, polarity_gaps, told_apart
 from models.evaluation.selective import selective_accuracy
 from models.folder import Kind
 
@@ -75,7 +75,7 @@ def evaluate(
     name = str(classifier.model)
     main = asker(classifier, f"asking {name}")
     scores, truth, multi = main(questions.mentions), questions.truth, questions.multi
-    answers = decide(scores, multi=multi)
+    answers, entities = decide(scores, multi=multi), questions.kind is Kind.ENTITY
     parts = Parts(
         questions,
         Answered(name=name, scores=scores),
@@ -88,9 +88,8 @@ def evaluate(
     checks = (
         (
             *flips(asker(classifier, "changing texts"), questions.mentions, scores, multi=multi),
-            *polarity_gaps(
-                asker(classifier, "changing names"), questions.labels, entities=questions.kind is Kind.ENTITY
-            ),
+            *(told_apart(asker(classifier, "telling names apart"), questions.labels) if entities else ()),
+            *polarity_gaps(asker(classifier, "changing names"), questions.labels, entities=entities),
         )
         if policy.robustness
         else ()

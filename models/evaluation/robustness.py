@@ -1,4 +1,5 @@
-"""How steady the answers are: flip rates under changes that say nothing, and polarity gaps between groups of names."""
+"""How steady the answers are: flip rates under changes that say nothing, names that are told apart, and polarity gaps
+between groups of names."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.classification import Label
-from models.evaluation import names
+from models.evaluation import contrast, names
 from models.evaluation.metrics import decide
 from models.evaluation.perturb import (
     Mention,
@@ -78,6 +79,20 @@ def flips(
             value = float((before != after).any(axis=1).mean())
         out.append(Check(name=name, texts=len({number for number, _ in changed}), value=value, limit=limit))
     return tuple(out)
+
+
+def told_apart(answer: Answer, labels: Sequence[str]) -> tuple[Check, ...]:
+    """In how many lines that are good for one name and bad for another (`contrast.lines`) either is told wrong; of a
+    task of kind entity. None for tasks without these two labels."""
+    if not {Label.POSITIVE, Label.NEGATIVE} <= set(labels):
+        return ()
+    lines = contrast.lines()
+    good, bad = (
+        np.array([labels[number] for number in answer(mentions).argmax(axis=1)])
+        for mentions in zip(*lines, strict=True)
+    )
+    wrong = (good != Label.POSITIVE) | (bad != Label.NEGATIVE)
+    return (Check(name="two names in a line, one told wrong", texts=len(lines), value=float(wrong.mean())),)
 
 
 def polarity_gaps(answer: Answer, labels: Sequence[str], *, entities: bool) -> tuple[Check, ...]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.evaluation.contrast import GOOD_AND_BAD, lines
 from models.evaluation.names import COMPANIES, COMPANIES_BY_REGION, PEOPLE
 from models.evaluation.perturb import (
     Mention,
@@ -19,7 +20,7 @@ from models.evaluation.perturb import (
     swap_tickers,
     upper_case,
 )
-from models.evaluation.robustness import FLIPS, SWAPS, Check, flips, polarity_gaps
+from models.evaluation.robustness import FLIPS, SWAPS, Check, flips, polarity_gaps, told_apart
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -132,6 +133,23 @@ def test_a_model_without_prejudice_has_no_gap_and_one_with_has() -> None:
     assert min(region.groups, key=lambda group: region.groups[group]) == "Eastern Europe"
     assert [check.holds for check in by_name.values()] == [False, True, True]
     assert polarity_gaps(_hates("nobody"), ("Earnings", "Macro"), entities=False) == ()
+
+
+def test_names_are_told_apart_by_what_is_said_of_each() -> None:
+    asked = [mention for line in lines() for mention in line]
+    assert len({(mention.text, mention.entity) for mention in asked}) == len(asked) == 1400
+    assert all(mention.entity and mention.entity in mention.text for mention in asked)
+
+    def knows(mentions: Sequence[Mention]) -> NDArray[np.float64]:
+        bad = tuple(bad for _, bad in GOOD_AND_BAD)
+        said = [one.text[one.text.index(one.entity) + len(one.entity) + 1 :] for one in mentions if one.entity]
+        return np.array([[1.0, 0.0, 0.0] if rest.startswith(bad) else [0.0, 0.0, 1.0] for rest in said])
+
+    [check] = told_apart(knows, LABELS)
+    assert (check.texts, check.value, check.holds) == (700, 0, True)
+    [check] = told_apart(_hates("nobody"), LABELS)
+    assert (check.value, check.holds) == (1, True), "it has no limit"
+    assert told_apart(knows, ("Earnings", "Macro")) == ()
 
 
 def test_groups_of_names_are_of_one_size_and_share_no_name() -> None:
