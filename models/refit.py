@@ -13,7 +13,12 @@ on."""
 
 
 def record(sister: ModelSettings) -> dict[str, Any]:
-    """What the folder of the refitted model keeps of its sister."""
+    """What the folder of the refitted model keeps of its sister. Raises InvalidInput when she is not as her training
+    run left her: its configuration gives another network, then."""
+    if ENCODER_FILE not in sister.files or "texts" not in sister.training:
+        raise InvalidInput(
+            "training_config", f"{sister.ref} is not what a training run gave (but smaller, say): refit that model"
+        )
     return {
         "model": str(sister.ref),
         "weights": sister.files[ENCODER_FILE],

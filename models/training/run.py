@@ -88,7 +88,8 @@ def train(
         # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
         _check_out(out, replace_it=resume is False or bool(whole_checkpoints(place)))
         _check_distil(config, taught=soft_labels is not None)
-        sister = None if config.refit_of is None else read_settings(Path(config.refit_of))
+        # Read now: its folder may be another one by the time that training ends.
+        sister = None if config.refit_of is None else refit.record(read_settings(Path(config.refit_of)))
         prepared = prepare(config, data_dir)
         for line in describe(config, prepared):
             report(line)
@@ -126,7 +127,7 @@ def train(
             },
         }
         if sister is not None:
-            figures[refit.KEY] = refit.record(sister)
+            figures[refit.KEY] = sister
         settings = _write(config, prepared, out, figures)
         checkpoints.clear()
         return TrainingResult(folder=out, settings=settings, score=course.best, accuracy=measured)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from support.tiny_models import tiny_model
 
 from domain.errors import InvalidInput
 from models.evaluation.opened import open_model, questions_held_out
-from models.folder import ENCODER_FILE, read_settings
+from models.folder import ENCODER_FILE, read_settings, write_settings
 from models.refit import KEY
 from models.seen import read_seen
 from models.training.command import Request, config_of, execute
@@ -67,6 +69,11 @@ def test_what_can_not_be_refitted_is_refused_with_the_reason(place: Path, tmp_pa
         config_of(Request(config="groundswell-minilm", refit=True))
     with pytest.raises(InvalidInput, match=r"refit_of: nothing may be held out"):
         read_config(place / "model", ["refit_of=model"])
+    smaller = shutil.copytree(place / "model", tmp_path / "smaller")
+    settings = read_settings(smaller)
+    write_settings(smaller, replace(settings, training={"config": settings.training["config"]}))
+    with pytest.raises(InvalidInput, match="is not what a training run gave"):
+        execute(replace(_request(place, out=tmp_path / "out"), config=str(smaller)), [].append)
     tiny_model(tmp_path, "epochs=1", "keep_best=true")
     with pytest.raises(InvalidInput, match=r"chosen, by what it held out .* with the number of epochs"):
         config_of(_request(tmp_path))
