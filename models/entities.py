@@ -10,8 +10,6 @@ from models.normalise import normalise
 
 Span = tuple[int, int]
 """[start, end) in characters."""
-CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
-"""$AAPL, $BRK.B; no sum of money."""
 
 
 def find(text: str, names: Mapping[str, Sequence[str]]) -> dict[str, tuple[Span, ...]]:

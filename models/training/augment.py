@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from models.entities import CASHTAG
 from models.training.examples import Example, Label
 from models.training.policies import Augment
 
@@ -22,6 +21,7 @@ FORMS = (
 """What a surname becomes a company's name by."""
 MASKED_TICKER = "$TICKER"
 
+_CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
 _DIGIT = re.compile(r"\d")
 _LONG_WORD = re.compile(r"(?<![\w$#@])[A-Za-z]{4,}(?!\w)")
 _STOPS = " .!?;,"
@@ -86,7 +86,7 @@ class Augmenter:
         # What `split` matched, the names, stands at the odd places.
         for number in range(0, len(parts), 2):
             if masks_tickers:
-                parts[number] = CASHTAG.sub(MASKED_TICKER, parts[number])
+                parts[number] = _CASHTAG.sub(MASKED_TICKER, parts[number])
             if masks_numbers:
                 parts[number] = _DIGIT.sub("X", parts[number])
             if replaces:
@@ -98,7 +98,7 @@ class Augmenter:
     def _swapped(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
         others: dict[str, str] = {}
         lower = text.lower()
-        for pool, found in ((self.names, names), (self.tickers, CASHTAG.findall(text))):
+        for pool, found in ((self.names, names), (self.tickers, _CASHTAG.findall(text))):
             # A new name that the text has already would make two things one.
             free = [name for name in pool if name.lower() not in lower]
             wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
@@ -180,7 +180,7 @@ def augmenter(chances: Augment, examples: Iterable[Example]) -> Augmenter:
     tickers: dict[str, None] = {}
     for example in examples:
         names.update((name, None) for name in _names(example))
-        tickers.update((ticker, None) for ticker in CASHTAG.findall(example.text))
+        tickers.update((ticker, None) for ticker in _CASHTAG.findall(example.text))
     return Augmenter(chances, tuple(names), tuple(tickers), tuple(example for example in examples if _names(example)))
 
 

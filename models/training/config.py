@@ -133,9 +133,8 @@ class Config:
         for where, item in listed:
             check(item.task in self.tasks, f"{where}.task: there is no task {item.task!r}; known: {known}")
             entity = self.tasks[item.task].kind is Kind.ENTITY
-            about = item.entity is not None or item.cashtag
-            check(not entity or about, f"{where}: task {item.task!r} needs an entity column, or cashtag: true")
-            check(entity or not about, f"{where}: only tasks of kind entity have an entity column")
+            check(not entity or item.entity is not None, f"{where}: task {item.task!r} needs an entity column")
+            check(entity or item.entity is None, f"{where}: only tasks of kind entity have an entity column")
         check(not any(item.held_out for item in self.added), "added: texts that are measured on belong in data")
         twice = {item.source for item in self.data} & {item.source for item in self.added}
         check(not twice, f"added: {', '.join(twice)} is a source of data; what counts in its place needs another name")

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from domain.errors import InvalidInput
-from models.entities import CASHTAG, Span
+from models.entities import Span
 from models.folder import Kind
 from models.normalise import normalise
 from models.training.strict import close
@@ -28,8 +28,6 @@ class LeftOut(StrEnum):
     MAPPED_TO_NULL = "mapped_to_null"
     NAME_NOT_FOUND = "name_not_found"
     """The text does not mention the name that the label is about."""
-    NO_SINGLE_CASHTAG = "no_single_cashtag"
-    """Its cashtag was to be the name, and it has none, or several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,6 @@ def read_file(
     text: str = "text",
     label: str | None = "label",
     entity: str | None = None,
-    cashtag: bool = False,
     labels: Sequence[str] | None = None,
     kind: Kind = Kind.SINGLE,
     label_map: LabelMap | None = None,
@@ -70,8 +67,7 @@ def read_file(
     left_out: Counter[LeftOut] | None = None,
 ) -> list[Row]:
     """The rows of a file, in order. `text`, `label` and `entity` are its columns (`label` None: texts only); `labels`
-    those of the task (None: whatever the file has); `separator` parts several labels in one cell of a CSV file. With
-    `cashtag` the name that a label is about is the text's only cashtag.
+    those of the task (None: whatever the file has); `separator` parts several labels in one cell of a CSV file.
     `source` names the rows (default: the file's name), unless `source_column` does one by one. Rows that are not used
     are counted in `left_out`.
 
@@ -85,7 +81,6 @@ def read_file(
         text=text,
         label=label,
         entity=entity,
-        cashtag=cashtag,
         labels=labels,
         kind=kind,
         label_map=label_map or {},
@@ -181,7 +176,6 @@ class _Reader:
     text: str
     label: str | None
     entity: str | None
-    cashtag: bool
     labels: Sequence[str] | None
     kind: Kind
     label_map: LabelMap
@@ -193,11 +187,6 @@ class _Reader:
         if shares is None:
             return LeftOut.MAPPED_TO_NULL
         name = None if self.entity is None else self._normalised(line, self.entity, cells)
-        if self.cashtag:
-            found = {cashtag.upper(): cashtag for cashtag in CASHTAG.findall(text)}
-            if len(found) != 1:
-                return LeftOut.NO_SINGLE_CASHTAG
-            [name] = found.values()
         if name is not None and not mentions(text, name):
             return LeftOut.NAME_NOT_FOUND
         return Row(

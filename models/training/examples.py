@@ -148,7 +148,6 @@ def read_item(config: Config, item: DataFile, data_dir: Path) -> tuple[list[Row]
         text=item.text,
         label=item.label,
         entity=item.entity,
-        cashtag=item.cashtag,
         labels=task.labels,
         kind=task.kind,
         label_map=item.map,

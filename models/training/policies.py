@@ -128,9 +128,6 @@ class DataFile:
     """The column of the label; for tasks of kind multi a list, or a text with `separator` between labels."""
     entity: str | None = None
     """The column of the name that the label is about; for tasks of kind entity."""
-    cashtag: bool = False
-    """In place of such a column: what is said of a text with one cashtag (`$AAPL`) is said of that. Texts with none, or
-    with several, are left out."""
     separator: str = ";"
     map: Mapping[str, str | Mapping[str, float] | None] = field(default_factory=dict)
     """Label in the file → the task's label, null to leave such rows out, or shares of several labels that sum to 1.
@@ -143,7 +140,6 @@ class DataFile:
     def __post_init__(self) -> None:
         check(self.weight > 0, "weight must be more than 0")
         check(self.separator != "", "separator must not be empty")
-        check(self.entity is None or not self.cashtag, "entity and cashtag exclude each other")
         for label, share in self.map.items():
             if isinstance(share, Mapping):
                 right = abs(sum(share.values()) - 1) < 1e-6 and min(share.values()) >= 0

@@ -72,11 +72,6 @@ def test_an_unknown_option_is_named_with_the_nearest_known_one() -> None:
         ("tasks.topic.loss.class_weights=fair", "must be one of balanced, got 'fair'"),
         ("data.0.task=mood", "data.0.task: there is no task 'mood'; known: sentiment, topic"),
         ("data.0.entity=name", "only tasks of kind entity have an entity column"),
-        ("data.0.cashtag=true", "only tasks of kind entity have an entity column"),
-        (
-            "data.0={source: a, file: a.csv, task: sentiment, entity: name, cashtag: true}",
-            "data.0: entity and cashtag exclude",
-        ),
         ("tasks.topic.kind=entity", "data.1: task 'topic' needs an entity column"),
         ("data.0.map={bear: {negative: 0.7}}", "data.0: the shares of 'bear' in map must be at least 0 and sum to 1"),
         ("held_out.folds=5", "held_out: folds and fold go together"),

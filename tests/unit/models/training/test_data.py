@@ -52,15 +52,6 @@ def test_texts_are_normalised_and_labels_mapped(tmp_path: Path) -> None:
     assert rows[0].label == "negative"
 
 
-def test_what_is_said_of_a_text_with_one_cashtag_is_said_of_that(tmp_path: Path) -> None:
-    texts = ("$HOG - Moody's warns, $hog falls", "$brk.b up to $150", "oil falls to $70", "$AAPL up, $MSFT down")
-    path = write(tmp_path, "".join(f'{{"text": "{text}", "label": "neutral"}}\n' for text in texts))
-    left_out: Counter[LeftOut] = Counter()
-    rows = read_file(path, cashtag=True, kind=Kind.ENTITY, labels=MOODS, left_out=left_out)
-    assert [(row.line, (row.entity or "").upper()) for row in rows] == [(1, "$HOG"), (2, "$BRK.B")]
-    assert left_out == {LeftOut.NO_SINGLE_CASHTAG: 2}
-
-
 def test_csv_with_quotes_and_line_breaks_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, 'text,label\n"Falls, and\nfalls",negative\nflat,neutral\n', "rows.csv")
     assert [(row.text, row.label, row.line) for row in read_file(path)] == [
