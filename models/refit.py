@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from domain.errors import InvalidInput
@@ -26,14 +27,14 @@ def record(sister: ModelSettings) -> dict[str, Any]:
     }
 
 
-def is_refitted(settings: ModelSettings) -> bool:
-    """Whether figures of these weights' own can't be had from what their training holds out."""
-    return KEY in settings.training
+def sister_of(settings: ModelSettings) -> Mapping[str, Any] | None:
+    """What `record` said, of a model that was trained again on everything; None of others."""
+    return settings.training.get(KEY)
 
 
 def check_sisters(refitted: ModelSettings, measured: ModelSettings) -> None:
     """Raise InvalidInput unless the figures of `measured` may stand for those of `refitted`."""
-    kept = refitted.training.get(KEY)
+    kept = sister_of(refitted)
     if kept is None:
         raise InvalidInput(
             "evaluation_refit", f"{refitted.ref} was not trained on everything again (groundswell train --refit)"

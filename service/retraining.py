@@ -20,8 +20,7 @@ from models.evaluation.opened import Opened, check_same_labels, open_model
 from models.evaluation.questions import Questions, from_examples
 from models.evaluation.report import Report
 from models.folder import OPENVINO_FILES, SETTINGS_FILE, Kind, ModelSettings, digest, read_settings
-from models.refit import KEY as REFIT_OF
-from models.refit import is_refitted
+from models.refit import sister_of
 from models.training.command import Request, config_of, data_dir_of, execute, out_of
 from models.training.config import Config
 from models.training.examples import read_held_out
@@ -194,9 +193,12 @@ def _compare(request: Request, config: Config, *, out: Path, champion: Path, say
 def _champion_figures(ours: Opened, theirs: Opened, questions: Questions, say: Say) -> Mapping[str, Any]:
     """As it is measured now; or, where it has learnt what is held out and the challenger has not, what was found of its
     sister that had not either."""
-    if is_refitted(theirs.settings) and theirs.knows(questions) and not ours.knows(questions):
-        sister = theirs.settings.training[REFIT_OF]["model"]
-        say(f"{questions.task}: the champion has learnt what is held out; its figures are those of its sister {sister}")
+    sister = sister_of(theirs.settings)
+    if sister and theirs.knows(questions) and not ours.knows(questions):
+        say(
+            f"{questions.task}: the champion has learnt what is held out; its figures are those of its sister "
+            f"{sister['model']}"
+        )
         return figures.of_folder(theirs.folder)
     return _figures(_report(theirs, questions))
 

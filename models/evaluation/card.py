@@ -14,8 +14,7 @@ from domain.errors import InvalidInput
 from models import figures
 from models.evaluation.keep import ROBUSTNESS, SLICES
 from models.folder import Kind, ModelSettings
-from models.refit import KEY as REFIT_OF
-from models.refit import is_refitted
+from models.refit import sister_of
 from models.training.strict import read
 
 CARDS = Path(__file__).parent / "cards"
@@ -144,21 +143,21 @@ def _texts(settings: ModelSettings) -> Iterator[str]:
     counts = settings.training.get("texts")
     if not counts:
         return
-    if is_refitted(settings):
-        sister = settings.training[REFIT_OF]["texts"]
+    if sister := sister_of(settings):
+        hers = sister["texts"]
         yield (
-            f"{counts['training']:,} texts were trained on: all. Its sister was trained on {sister['training']:,} of "
-            f"them, {sister['held_out']:,} held out."
+            f"{counts['training']:,} texts were trained on: all. Its sister was trained on {hers['training']:,} of "
+            f"them, {hers['held_out']:,} held out."
         )
     else:
         yield f"{counts['training']:,} texts were trained on, {counts['held_out']:,} held out."
 
 
 def _sister(settings: ModelSettings) -> Iterator[str]:
-    if is_refitted(settings):
+    if sister := sister_of(settings):
         yield (
-            f"All figures below are of its sister {settings.training[REFIT_OF]['model']}, which was trained alike, but "
-            "not on the held-out stories. This model has learnt these too, so that nothing is left to measure it on."
+            f"All figures below are of its sister {sister['model']}, which was trained alike, but not on the held-out "
+            "stories. This model has learnt these too, so that nothing is left to measure it on."
         )
 
 

@@ -13,8 +13,7 @@ from models.classifier import TextClassifier
 from models.evaluation.questions import Questions, from_examples, from_rows
 from models.folder import HEADS_FILE, OPENVINO_FILES, Kind, ModelSettings
 from models.load import find_folder, load_classifier, own_folder
-from models.refit import KEY as REFIT_OF
-from models.refit import is_refitted
+from models.refit import sister_of
 from models.seen import known_of
 from models.training.config import Config
 from models.training.configure import config_from, read_config
@@ -142,9 +141,8 @@ def questions_held_out(
 
 
 def _nothing_held_out(model: Opened, config: str | None) -> str:
-    if config is None and is_refitted(model.settings):
-        sister = model.settings.training[REFIT_OF]["model"]
-        return f"{model.ref} has learnt everything: what its folder keeps was found of {sister}"
+    if config is None and (sister := sister_of(model.settings)):
+        return f"{model.ref} has learnt everything: what its folder keeps was found of {sister['model']}"
     return f"{config or f'the training of {model.ref}'} holds nothing out"
 
 

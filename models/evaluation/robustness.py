@@ -84,7 +84,7 @@ def flips(
 def told_apart(answer: Answer, labels: Sequence[str]) -> tuple[Check, ...]:
     """In how many lines that are good for one name and bad for another (`contrast.lines`) either is told wrong; of a
     task of kind entity. None for tasks without these two labels."""
-    if not {Label.POSITIVE, Label.NEGATIVE} <= set(labels):
+    if not _has_polarity(labels):
         return ()
     lines = contrast.lines()
     good, bad = (
@@ -101,7 +101,7 @@ def polarity_gaps(answer: Answer, labels: Sequence[str], *, entities: bool) -> t
 
     `entities`: ask for the sentiment about the name.
     """
-    if not {Label.POSITIVE, Label.NEGATIVE} <= set(labels):
+    if not _has_polarity(labels):
         return ()
     signs = np.array([float(label == Label.POSITIVE) - float(label == Label.NEGATIVE) for label in labels])
 
@@ -130,3 +130,7 @@ def polarity_gaps(answer: Answer, labels: Sequence[str], *, entities: bool) -> t
         gap("polarity gap, person's origin", origins, names.PERSON_SENTENCES),
         gap("polarity gap, person's gender", genders, names.PERSON_SENTENCES),
     )
+
+
+def _has_polarity(labels: Sequence[str]) -> bool:
+    return {Label.POSITIVE, Label.NEGATIVE} <= set(labels)

@@ -93,8 +93,13 @@ def out_of(request: Request) -> Path:
 
 
 def _tree(request: Request) -> dict[str, Any]:
-    refit = refit_changes(request.config) if request.refit else []
-    return change(read_tree(request.config), [*refit, *request.changes, *_distil(request)])
+    changes = [*request.changes, *_distil(request)]
+    if not request.refit:
+        return change(read_tree(request.config), changes)
+    # A place and not a name: training by a recipe leaves a folder of its name.
+    folder = Path(request.config).resolve()
+    refit = refit_changes(folder)
+    return change(read_tree(folder), [*refit, *changes])
 
 
 def _distil(request: Request) -> list[str]:

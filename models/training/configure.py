@@ -50,9 +50,13 @@ def change(tree: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
 
 def read_tree(ref: str | Path) -> dict[str, Any]:
     """What a file or a shipped recipe says, unchecked, over what the one says that it `extends`: options one by one,
-    lists whole; of a model folder, what it was trained with. Raises InvalidInput when there is none, it is no YAML or
-    extends itself, and PermanentError when the folder is damaged."""
-    if (Path(ref) / SETTINGS_FILE).is_file():
+    lists whole; of a model folder, what it was trained with. The name of a recipe is the recipe, also where a folder of
+    that name stands, which is what training by it leaves: `./NAME` is the folder.
+
+    Raises InvalidInput when there is none, it is no YAML or extends itself, and PermanentError when the folder is
+    damaged.
+    """
+    if (Path(ref) / SETTINGS_FILE).is_file() and _recipe(ref) is None:
         return _kept(Path(ref))
     return _tree(_find(ref), ())
 
@@ -63,7 +67,7 @@ def refit_changes(ref: str | Path) -> list[str]:
     folder = Path(ref)
     if not (folder / SETTINGS_FILE).is_file():
         raise InvalidInput("training_config", f"--refit trains a model again: --config must be its folder, not {ref}")
-    config = config_from(read_tree(folder))
+    config = config_from(_kept(folder))
     if not config.held_out.share:
         raise InvalidInput("training_config", f"{ref} held nothing out: there is nothing to train it on again")
     if config.keep_best or config.early_stopping is not None:
@@ -111,13 +115,18 @@ def _find(ref: str | Path) -> Path:
     path = Path(ref)
     if path.is_file():
         return path.resolve()
-    recipe = RECIPES / f"{ref}.yml"
-    if len(path.parts) == 1 and recipe.is_file():
+    if (recipe := _recipe(ref)) is not None:
         return recipe
     shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yml")))
     raise InvalidInput(
         "training_config", f"there is no file {ref}, no model folder, nor a shipped recipe of that name ({shipped})"
     )
+
+
+def _recipe(ref: str | Path) -> Path | None:
+    """The recipe of this name; None where there is none, or where `ref` names a place."""
+    path = RECIPES / f"{ref}.yml"
+    return path if str(ref) == Path(ref).name and path.is_file() else None
 
 
 def _set(tree: dict[str, Any], key: str, value: object) -> None:
