@@ -11,7 +11,7 @@ from typing import Any
 from domain.errors import InvalidInput
 from models.training.audit import audit
 from models.training.config import Config
-from models.training.configure import change, config_from, read_tree, refit_changes
+from models.training.configure import change, config_from, read_tree, refit_tree
 from models.training.hooks import Report
 from models.training.run import device_name, dry_run, train
 from models.training.search import BEST_FILE, STUDY_FILE, search, table
@@ -97,9 +97,7 @@ def _tree(request: Request) -> dict[str, Any]:
     if not request.refit:
         return change(read_tree(request.config), changes)
     # A place and not a name: training by a recipe leaves a folder of its name.
-    folder = Path(request.config).resolve()
-    refit = refit_changes(folder)
-    return change(read_tree(folder), [*refit, *changes])
+    return refit_tree(Path(request.config).resolve(), changes)
 
 
 def _distil(request: Request) -> list[str]:

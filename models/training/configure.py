@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,17 @@ import yaml
 from domain.errors import InvalidInput
 from models.folder import SETTINGS_FILE, read_settings
 from models.training.config import Config
+from models.training.policies import Distil
 from models.training.strict import bad_option, read
 
 RECIPES = Path(__file__).parent / "recipes"
 EXTENDS = "extends"
 """The key by which a configuration names the file or the shipped recipe that it changes."""
+
+FREE_IN_REFIT = frozenset(
+    {"name", "held_out", "refit_of", "bf16", "checkpoint_steps", "log_steps", "report_to", "search"}
+)
+"""The options in which a model trained again on everything may differ from its sister."""
 
 
 def read_config(ref: str | Path, changes: Sequence[str] = ()) -> Config:
@@ -61,22 +68,40 @@ def read_tree(ref: str | Path) -> dict[str, Any]:
     return _tree(_find(ref), ())
 
 
-def refit_changes(ref: str | Path) -> list[str]:
-    """The changes by which the configuration of the model folder `ref` trains on all that it held out. Raises
-    InvalidInput when it is none, held nothing out, or ended by what it held out."""
+def refit_tree(ref: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """What the model folder `ref` was trained with, for a run on all that it held out.
+
+    Raises InvalidInput when it is no such folder, held nothing out, or ended by what it held out, and when `changes`
+    would give another model than the one whose figures are to stand for this one: only its name, its teachers (who may
+    have learnt everything too) and how the run is watched may differ.
+    """
     folder = Path(ref)
     if not (folder / SETTINGS_FILE).is_file():
         raise InvalidInput("training_config", f"--refit trains a model again: --config must be its folder, not {ref}")
-    config = config_from(_kept(folder))
-    if not config.held_out.share:
+    kept = _kept(folder)
+    sister = config_from(kept)
+    if not sister.held_out.share:
         raise InvalidInput("training_config", f"{ref} held nothing out: there is nothing to train it on again")
-    if config.keep_best or config.early_stopping is not None:
+    if sister.keep_best or sister.early_stopping is not None:
         raise InvalidInput(
             "training_config",
             f"{ref} was ended, or chosen, by what it held out (early_stopping, keep_best): train it once more with the "
             "number of epochs that this gave, and refit that model",
         )
-    return [f"refit_of={json.dumps(str(folder.resolve()))}", "held_out.share=0"]
+    tree = change(kept, [f"refit_of={json.dumps(str(folder.resolve()))}", "held_out.share=0", *changes])
+    refitted = config_from(tree)
+    for option in (each.name for each in fields(Config) if each.name not in FREE_IN_REFIT):
+        if _without_teachers(getattr(sister, option)) != _without_teachers(getattr(refitted, option)):
+            raise InvalidInput(
+                "training_config",
+                f"{option}: --refit trains {ref} as it was trained, whose figures are no other model's: train one with "
+                "this change, and refit that",
+            )
+    return tree
+
+
+def _without_teachers(value: object) -> object:
+    return replace(value, teachers=()) if isinstance(value, Distil) else value
 
 
 def _kept(folder: Path) -> dict[str, Any]:

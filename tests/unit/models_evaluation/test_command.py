@@ -271,10 +271,7 @@ def test_figures_are_kept_for_the_model_that_was_trained_again_on_everything(pla
     model, refitted = place / "model", tmp_path / "all"
     facts = tmp_path / "facts.yml"
     facts.write_text(FACTS, encoding="utf-8")
-    request = Request(
-        config=str(model), refit=True, out=refitted, data_dir=place / "data", device="cpu", changes=["epochs=1"]
-    )
-    execute(request, [].append)
+    execute(Request(config=str(model), refit=True, out=refitted, data_dir=place / "data", device="cpu"), [].append)
     before = (model / "groundswell.json").read_bytes()
     options = ("--data-dir", place / "data", "--no-full-precision", "--fit-temperature", "--card", "--facts", facts)
     result = groundswell(model, *options, "--for", refitted)

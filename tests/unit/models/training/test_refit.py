@@ -48,7 +48,6 @@ def test_it_learns_all_texts_by_the_same_configuration_and_says_of_whom_its_figu
 def test_a_model_folder_is_a_configuration_of_its_own(place: Path) -> None:
     kept = read_config(place / "model", ["epochs=7"])
     assert (kept.epochs, kept.held_out.share, kept.refit_of) == (7, 0.2, None)
-    assert config_of(_request(place, changes=["epochs=7"])).epochs == 7
 
 
 def test_the_name_of_a_recipe_is_the_recipe_where_a_folder_of_that_name_stands(
@@ -60,6 +59,28 @@ def test_the_name_of_a_recipe_is_the_recipe_where_a_folder_of_that_name_stands(
     assert read_config("groundswell-minilm").name == "groundswell-minilm"
     assert read_config("./groundswell-minilm").name == "tiny"
     assert config_of(Request(config="groundswell-minilm", refit=True)).name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("option", "change"),
+    [
+        ("epochs", "epochs=7"),
+        ("optimiser", "optimiser.learning_rate=1"),
+        ("distil", "distil.weight=0.1"),
+        ("data", "data.0.weight=2"),
+        ("encoder", "encoder=minilm"),
+    ],
+)
+def test_what_would_give_another_model_than_the_one_measured_is_refused(place: Path, option: str, change: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^{option}: --refit trains .* as it was trained"):
+        config_of(_request(place, changes=[change]))
+
+
+def test_its_name_its_teachers_and_how_it_is_watched_may_differ(place: Path) -> None:
+    changes = ["name=other", "log_steps=7", "checkpoint_steps=9"]
+    config = config_of(_request(place, changes=changes, distil_from=[Path("teacher")]))
+    assert (config.name, config.log_steps, config.checkpoint_steps) == ("other", 7, 9)
+    assert (config.distil.teachers, config.held_out.share) == (("teacher",), 0)
 
 
 def test_it_can_not_be_measured_on_what_it_has_learnt(place: Path) -> None:
