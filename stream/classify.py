@@ -17,15 +17,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from domain.classification import Classification, Unscored
+from domain.classification import Classification
 from domain.document import Document, Kind
-from domain.errors import InvalidInput
 from domain.log import Partition
-from domain.ports import Names, Prepared, ScoreObserver, Telemetry, TopicIds
-from stream import marks, messages
-from stream.compose import Composed, Composer, End, Item, places_of
+from domain.ports import Names, ScoreObserver, Telemetry, TopicIds
+from stream.compose import Composed, Composer, places_of
 from stream.dead_letters import DeadLetterWriter
-from stream.incoming import Batch, Incoming, TopicPartition
+from stream.incoming import Batch, TopicPartition
 from stream.intake import Intake, IntakePolicy, Step
 from stream.kafka import KafkaConnection
 from stream.live_model import LiveModel
@@ -34,7 +32,7 @@ from stream.messages import MessagePolicy
 from stream.model_follower import ModelFollower, show_running
 from stream.offsets import Offsets
 from stream.producer import Producer
-from stream.score import Scorer
+from stream.read import Reader, Reading
 
 log = logging.getLogger(__name__)
 
@@ -74,21 +72,6 @@ class ClassifyTopics:
         return {self.news: Kind.NEWS, self.comments: Kind.COMMENT}
 
 
-@dataclass(kw_only=True)
-class _Reading:
-    """A batch, read and made ready for the model that it belongs to."""
-
-    scorer: Scorer
-    config_hash: str
-    items: list[Item]
-    to_score: list[Item]
-    texts: list[str]
-    """Of what is to be scored."""
-    names: Sequence[Names]
-    """Whom to look for in each of them: its document's symbols."""
-    prepared: Prepared | None
-
-
 class ClassifyStage:
     """Implements stream.intake.Stage."""
 
@@ -124,7 +107,8 @@ class ClassifyStage:
         self._offsets = Offsets(connection, group)
         self._progress = Progress(fan_out=1)
         self._next_idle_check = 0.0
-        self._reader = ThreadPoolExecutor(1, "classify-read")
+        self._reader = Reader(model, sources=topics.sources, limits=policy.limits, names=policy.names)
+        self._decoder = ThreadPoolExecutor(1, "classify-read")
         self._model = ThreadPoolExecutor(1, "classify-model")
 
     @property
@@ -147,7 +131,7 @@ class ClassifyStage:
             self._follower.stop()
         for observer in self._observers:
             observer.stop()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._decoder.shutdown(wait=False, cancel_futures=True)
         self._model.shutdown(wait=False, cancel_futures=True)
         await self._producer.stop()
         await self._letters.stop()
@@ -181,17 +165,17 @@ class ClassifyStage:
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
-    async def read(self, batch: Batch) -> _Reading:
+    async def read(self, batch: Batch) -> Reading:
         """Decode the messages, and make their texts ready for the model while that is busy with the batch before."""
-        return await self._in_thread(self._reader, self._read, batch.messages)
+        return await self._in_thread(self._decoder, self._reader.read, batch.messages)
 
-    async def score(self, reading: _Reading) -> _Reading:
+    async def score(self, reading: Reading) -> Reading:
         """Run the model in its own thread."""
         if reading.to_score:
             await self._in_thread(self._model, self._score, reading)
         return reading
 
-    async def compose(self, reading: _Reading) -> Composed:
+    async def compose(self, reading: Reading) -> Composed:
         """Make the messages to be written. Whatever can fail for now comes before, so that it is done once."""
         progress = self._progress
         for place, first in places_of(reading.items).items():
@@ -220,44 +204,7 @@ class ClassifyStage:
 
     # --- what the steps are made of ----------------------------------------------------------------------------------
 
-    def _read(self, incoming: Sequence[Incoming]) -> _Reading:
-        model = self._live.get()
-        scorer = Scorer(model.classifier)
-        items = [Item(message, self._content(message)) for message in incoming]
-        to_score, texts, names = [], [], []
-        for item in items:
-            if isinstance(item.content, Document):
-                if _speaks(item.content.lang, model.classifier.languages):
-                    to_score.append(item)
-                    texts.append(item.content.content)
-                    names.append({symbol: self._policy.names.get(symbol, ()) for symbol in item.content.symbols})
-                else:
-                    item.outcome = Unscored.LANGUAGE
-        return _Reading(
-            scorer=scorer,
-            config_hash=model.config_hash,
-            items=items,
-            to_score=to_score,
-            texts=texts,
-            names=names,
-            prepared=scorer.prepare(texts, names) if texts else None,
-        )
-
-    def _content(self, message: Incoming) -> Document | End | InvalidInput:
-        try:
-            if message.headers and marks.is_end(message.headers):
-                return End(marks.decode_end(message.value, message.timestamp_ms, self._policy.limits.max_ahead))
-            return messages.decode(
-                message.value,
-                message.headers,
-                message.timestamp_ms,
-                self._topics.sources[message.topic],
-                self._policy.limits,
-            )
-        except InvalidInput as error:
-            return error
-
-    def _score(self, reading: _Reading) -> None:
+    def _score(self, reading: Reading) -> None:
         answers = reading.scorer.score(reading.texts, reading.names, reading.prepared)
         scored = []
         for item, answer in zip(reading.to_score, answers, strict=True):
@@ -300,10 +247,6 @@ class ClassifyStage:
 
     async def _in_thread(self, thread: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)
-
-
-def _speaks(lang: str | None, languages: frozenset[str]) -> bool:
-    return lang is None or lang.partition("-")[0] in languages
 
 
 def _monotonic() -> float:

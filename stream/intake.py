@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol
 
-from domain.errors import GroundswellError, PermanentError, TemporaryError
+from domain.errors import GroundswellError, TemporaryError
 from domain.ports import Telemetry
 from stream.batching import BatchPolicy, MessageQueue
 from stream.faust_app import MembershipPolicy, Run, StageApp
@@ -19,6 +19,7 @@ from stream.incoming import Batch, TopicPartition
 from stream.kafka import KafkaConnection
 from stream.offsets import Offsets
 from stream.pipeline import ABANDONED, Pipeline, Step
+from stream.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,15 @@ class Intake:
             telemetry=telemetry,
         )
         self._offsets = Offsets(connection, group)
+        self._assignment: frozenset[TopicPartition] = frozenset()
+        self._watchdog = Watchdog(
+            stage.name,
+            assignment=lambda: self._assignment,
+            pipeline=self._pipeline,
+            offsets=self._offsets,
+            ask_interval=policy.ask_interval,
+            stall_after=policy.stall_after,
+        )
         self._make_app = partial(
             StageApp,
             connection=connection,
@@ -156,14 +166,10 @@ class Intake:
         )
         self._app: StageApp | None = None
         self._phase = Phase.JOINING
-        self._assignment: frozenset[TopicPartition] = frozenset()
         self._reading_epoch = -1
         self._completed: dict[TopicPartition, int] = {}
         """What is to be committed."""
         self._committing = asyncio.Lock()
-        self._away: str | None = None
-        """What Kafka was last asked in vain for."""
-        self._last_arrival = 0.0
         self._failed = asyncio.Event()
         self._failure: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -180,8 +186,7 @@ class Intake:
             self._collect(),
             *self._pipeline.tasks(),
             self._commit_regularly(self._app),
-            self._notice_absence(),
-            self._watch(self._app),
+            *self._watchdog.tasks(self._app),
         ):
             self._spawn(work)
         await self._app.start()
@@ -210,7 +215,7 @@ class Intake:
             phase=self._phase,
             partitions=len(self._assignment),
             in_flight=self._pipeline.in_flight,
-            blocked_by=next(iter((*self._pipeline.blocked_by.values(), self._away)), None),
+            blocked_by=next(iter((*self._pipeline.blocked_by.values(), self._watchdog.away)), None),
             failed=self._failed.is_set(),
         )
 
@@ -234,6 +239,7 @@ class Intake:
         if epoch != self.epoch:
             return {}
         self._phase = Phase.JOINING
+        self._watchdog.paused()
         self._pipeline.begin_epoch()
         self._assignment = partitions
         seeks = await self._pipeline.persist("assigned", partial(self.stage.assigned, partitions), epoch)
@@ -241,13 +247,14 @@ class Intake:
             return {}
         self._phase = Phase.READING
         self._reading_epoch = epoch
-        self._last_arrival = asyncio.get_running_loop().time()
+        self._watchdog.arrived()
         log.info("%s reads %d partitions", self.stage.name, len(partitions))
         return dict(seeks)
 
     async def revoked(self) -> None:
         """Finish what is in flight, within the grace, and commit it; what is queued is for the successor."""
         self._phase = Phase.RELEASING
+        self._watchdog.paused()
         self._pipeline.release()
         self._queue.clear()
         try:
@@ -270,7 +277,7 @@ class Intake:
     async def offer(self, run: Run) -> None:
         """Queue a run; returns when there is room for another."""
         if self._phase is Phase.READING and run.epoch == self.epoch:
-            self._last_arrival = asyncio.get_running_loop().time()
+            self._watchdog.arrived()
             await self._queue.put(run.messages)
 
     # --- batches -----------------------------------------------------------------------------------------------------
@@ -312,52 +319,7 @@ class Intake:
                 completed, self._completed = self._completed, {}
                 await app.commit_positions(completed)
 
-    # --- watching ----------------------------------------------------------------------------------------------------
-
-    async def _notice_absence(self) -> None:
-        """The consumer waits for brokers that are away in silence, for as long as it takes."""
-        while True:
-            await asyncio.sleep(self._policy.ask_interval)
-            try:
-                await self._offsets.ends(self._assignment)
-            except TemporaryError as error:
-                if self._away is None and not self._pipeline.blocked_by:
-                    log.warning("%s waits: %s", self.stage.name, error)
-                self._away = str(error)
-            else:
-                if self._away is not None:
-                    log.info("%s: Kafka answers again", self.stage.name)
-                self._away = None
-
-    async def _watch(self, app: StageApp) -> None:
-        clock = asyncio.get_running_loop().time
-        patience = self._policy.stall_after
-        while True:
-            await asyncio.sleep(min(1.0, patience / 4))
-            if app.crashed:
-                raise PermanentError(f"the Kafka consumer failed: {app.crash_reason!r}")
-            for name, since in self._pipeline.running_since.items():
-                if clock() - since > patience:
-                    raise PermanentError(f"the step {name} has not returned for {patience:.0f} s: a restart is needed")
-            is_quiet = not self._pipeline.in_flight and clock() - self._last_arrival > patience
-            if self._phase is Phase.READING and is_quiet:
-                await self._check_that_nothing_waits()
-                self._last_arrival = clock()
-
-    async def _check_that_nothing_waits(self) -> None:
-        patience = self._policy.stall_after
-        try:
-            ends = await self._offsets.ends(self._assignment)
-            async with asyncio.timeout(patience):
-                positions = await self.positions()
-        except TemporaryError as error:
-            log.warning("%s: %s", self.stage.name, error)
-            return
-        except TimeoutError as error:
-            raise PermanentError("Kafka answers, its consumer does not: a restart is needed") from error
-        waiting = sum(max(0, end - positions[place]) for place, end in ends.items() if place in positions)
-        if waiting:
-            raise PermanentError(f"{waiting} messages wait, none came for {patience:.0f} s: a restart is needed")
+    # --- tasks -------------------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

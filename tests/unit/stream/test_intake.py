@@ -373,7 +373,7 @@ async def test_a_kafka_that_is_away_is_said_once_and_so_is_its_return(
             raise TemporaryError("Kafka at k:9092 can't be reached")
         return {A: 5}
 
-    with caplog.at_level(logging.INFO, "stream.intake"):
+    with caplog.at_level(logging.INFO, "stream.watchdog"):
         async with reading(monkeypatch, Recorder(), policy) as (intake, _):
             monkeypatch.setattr(intake._offsets, "ends", ends)
             await until(lambda: intake.health.blocked_by == "Kafka at k:9092 can't be reached")
