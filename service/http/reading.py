@@ -18,21 +18,11 @@ from domain.subject import Subject, SubjectKind
 from domain.timeline import MINUTE, minute_of, start_of, to_rfc3339
 from domain.watermark import watermark
 from service.durations import Duration
+from service.http.alert_views import AlertsView, AlertView, DeliveriesView, DeliveryView
 from service.http.errors import PROBLEMS
 from service.http.parameters import Parameters, SubjectText, Time
 from service.http.parts import GivenParts
-from service.http.views import (
-    AlertsView,
-    AlertView,
-    DeliveriesView,
-    DeliveryView,
-    DocumentsView,
-    DocumentView,
-    SubjectsView,
-    SubjectView,
-    WindowsView,
-    WindowView,
-)
+from service.http.views import DocumentsView, DocumentView, SubjectsView, SubjectView, WindowsView, WindowView
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
 

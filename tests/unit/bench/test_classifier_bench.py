@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from bench import classifier as bench_classifier
-from bench.classifier import QUICK, RIVALS, Bench, Turn, encoder_operations, given_texts, measure, results_table
+from bench.classifier import QUICK, Bench, Turn, encoder_operations, given_texts, measure, results_table
 from bench.rivals import environments
+from bench.rivals.rows import RIVALS
 from bench.rivals.turn import Job, Loaded, call, main, measured
 from models.load import DEFAULT_MODEL, SHIPPED, load_tokenizer
 from models.normalise import normalise
