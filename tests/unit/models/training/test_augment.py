@@ -190,6 +190,48 @@ def test_texts_are_joined_with_others_whose_names_they_do_not_have_and_only_the_
     assert (seen - joined) <= {(example.text, example.labels, example.teachers)}
 
 
+def _of(name: str, text: str, *target: float) -> Example:
+    return Example(text=text, labels=(Label(task="entity_sentiment", source="made", target=target, entity=name),))
+
+
+def test_names_of_which_different_things_are_said_are_joined_where_there_are_such() -> None:
+    rows = [_of(name, f"{name} gains", 0, 1) for name in ("Acme", "Infosys", "Wipro")]
+    join = augmenter(Augment(join=1), [*rows, _of("Oil", "Oil falls", 1, 0)])
+    for seed in range(50):
+        joined = join(rows[0], random.Random(seed))
+        assert {label.target for label in joined.labels} == {(0, 1), (1, 0)}, joined.text
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("Gold shines on seasonal demand", "Gold shines"),
+        ("Gold beats estimates, cuts its outlook", "Gold beats estimates"),
+        ("At 9, Gold: 4% up as rates fall, on Fed", "At 9, Gold: 4% up"),
+        ("Wary of Gold", "Wary of Gold"),
+        ("Buy Gold: an expert", "Buy Gold: an expert"),
+        ("Gold's on the rise", "Gold's on the rise"),
+    ],
+)
+def test_a_text_that_is_joined_ends_half_the_time_where_the_first_clause_about_its_name_does(
+    text: str, short: str
+) -> None:
+    other = _of("Zinc", "Zinc dull", 1, 0)
+    join = augmenter(Augment(join=1), [other])
+    seen = {join(_of("Gold", text, 0, 1), random.Random(seed)).text for seed in range(200)}
+    assert {joined.removesuffix("; Zinc dull") for joined in seen if joined.endswith("; Zinc dull")} == {text, short}
+    assert {joined.removeprefix("Zinc dull; ") for joined in seen if joined.startswith("Zinc dull; ")} == {text, short}
+
+
+def test_a_text_of_two_names_is_joined_whole() -> None:
+    labels = tuple(
+        Label(task="entity_sentiment", source="made", target=(0, 1), entity=name) for name in ("Gold", "Tin")
+    )
+    example = Example(text="Gold shines on demand, Tin dull", labels=labels)
+    join = augmenter(Augment(join=1), [_of("Zinc", "Zinc dull", 1, 0)])
+    assert all(example.text in join(example, random.Random(seed)).text for seed in range(50))
+
+
 def test_a_text_without_labelled_names_is_not_joined() -> None:
     example = _example("$TSLA down")
     assert augmenter(Augment(join=1), SET)(example, random.Random(0)) == example
