@@ -53,7 +53,7 @@ class Augmenter:
     - `join`: a text with labelled names is joined with another, one that says something else of its names where some
       that are drawn do, in either order, and only what is said of their names counts: what the whole of it says follows
       from neither. One time in two each of them, where it names one, ends where a clause does after the name ("Gold
-      shines on seasonal demand" as "Gold shines"): in lines this terse names are hardest to tell apart.
+      shines on seasonal demand" as "Gold shines"): in lines this terse, names are hardest to tell apart.
     """
 
     chances: Augment
@@ -203,7 +203,7 @@ def _share_names(one: Example, other: Example) -> bool:
 
 def _said(example: Example) -> set[tuple[float, ...]]:
     """What is said of names."""
-    return {tuple(label.target) for label in example.labels if label.entity is not None}
+    return {label.target for label in example.labels if label.entity is not None}
 
 
 def _shortened(example: Example, rng: random.Random) -> str:
