@@ -109,9 +109,11 @@ class Augmenter:
         others: dict[str, str] = {}
         lower = text.lower()
         for pool, found in ((self.names, names), (self.tickers, _CASHTAG.findall(text))):
+            wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
+            if not wanted:
+                continue  # most texts: the pools are long
             # A new name that the text has already would make two things one.
             free = [name for name in pool if name.lower() not in lower]
-            wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
             if len(free) >= len(wanted):
                 others.update(zip(wanted, rng.sample(free, len(wanted)), strict=True))
             if pool is self.names and self.chances.made_up_names:

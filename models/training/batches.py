@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +63,9 @@ class TrainingSet(Dataset[Tokenised]):
     def __len__(self) -> int:
         return len(self._examples)
 
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each example, before any augmentation."""
-        return [len(one.ids) for one in self._tokenised]
+    def length(self, draw: Draw) -> int:
+        """How many tokens `draw` has."""
+        return len(self[draw].ids)
 
     def __getitem__(self, draw: Draw) -> Tokenised:
         index, number = draw
@@ -79,10 +79,13 @@ class TrainingSet(Dataset[Tokenised]):
 class BatchOrder(Sampler[Draw]):
     """Draws whose every `batch_size` make a batch of texts of similar length: sorted within pools of fifty batches,
     the batches shuffled. An example of weight w is drawn ⌊w⌋ or ⌈w⌉ times an epoch, w on average (systematic
-    sampling, Madow 1949). Follows from seed and epoch alone."""
+    sampling, Madow 1949). Follows from seed and epoch alone.
 
-    def __init__(self, lengths: Sequence[int], weights: Sequence[float], *, batch_size: int, seed: int) -> None:
-        self._lengths = lengths
+    `length` gives a draw's tokens as they are read: a few texts that augmentation makes twice as long, among texts as
+    long as they were before, would pad whole batches to their length."""
+
+    def __init__(self, length: Callable[[Draw], int], weights: Sequence[float], *, batch_size: int, seed: int) -> None:
+        self._length = length
         self._weights = weights
         self._batch_size = batch_size
         self._seed = seed
@@ -98,20 +101,16 @@ class BatchOrder(Sampler[Draw]):
 
     def __iter__(self) -> Iterator[Draw]:
         rng = random.Random(f"{self._seed}:{self._epoch}")  # noqa: S311 (not a secret)
-        drawn = self._drawn(rng)
+        drawn = list(zip(self._drawn(rng), itertools.count(self._epoch * self._draws), strict=False))
         size, pool = self._batch_size, self._batch_size * POOL
-        batches: list[list[int]] = []
+        batches: list[list[Draw]] = []
         for start in range(0, len(drawn), pool):
-            alike = sorted(drawn[start : start + pool], key=lambda index: self._lengths[index])
+            alike = sorted(drawn[start : start + pool], key=self._length)
             batches += [alike[first : first + size] for first in range(0, len(alike), size)]
         # What isn't a whole batch must come last: the loader cuts the draws every `size`.
         last = [batches.pop()] if len(batches[-1]) < size else []
         rng.shuffle(batches)
-        number = self._epoch * self._draws
-        for batch in (*batches, *last):
-            for index in batch:
-                yield index, number
-                number += 1
+        yield from itertools.chain.from_iterable((*batches, *last))
 
     def _drawn(self, rng: random.Random) -> list[int]:
         order = list(range(len(self._weights)))

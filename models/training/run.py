@@ -230,7 +230,7 @@ def _trainer(
         config,
         training_set=training_set,
         order=BatchOrder(
-            training_set.lengths,
+            training_set.length,
             [example.weight for example in corpus.training],
             batch_size=config.batch_size,
             seed=config.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def about(name: str | None = None, source: str = "one", task: str = "mood", weig
 def test_an_epoch_reads_each_example_once_in_batches_of_like_length() -> None:
     choose = random.Random(0)
     lengths = [choose.randrange(5, 100) for _ in range(1000)]
-    order = BatchOrder(lengths, [1.0] * 1000, batch_size=16, seed=0)
+    order = BatchOrder(lambda draw: lengths[draw[0]], [1.0] * 1000, batch_size=16, seed=0)
     drawn = [index for index, _ in order]
     assert sorted(drawn) == list(range(1000))
     batches = [drawn[start : start + 16] for start in range(0, 1000, 16)]
@@ -38,9 +39,20 @@ def test_an_epoch_reads_each_example_once_in_batches_of_like_length() -> None:
     assert means != sorted(means)
 
 
+def test_texts_that_augmentation_made_longer_do_not_pad_those_that_it_left(tokenizer: Tokenizer) -> None:
+    def join(example: Example, rng: random.Random) -> Example:
+        return replace(example, text=f"{example.text} ; {example.text}") if rng.random() < 0.2 else example
+
+    examples = [Example(text=" ".join(["soars"] * (1 + number % 30)), labels=()) for number in range(640)]
+    read = TrainingSet(examples, tokenizer, max_tokens=96, augmentation=join, seed=0)
+    lengths = [len(read[draw].ids) for draw in BatchOrder(read.length, [1.0] * 640, batch_size=16, seed=0)]
+    padded = sum(16 * max(lengths[start : start + 16]) for start in range(0, 640, 16))
+    assert padded / sum(lengths) < 1.05, "sorted by what they were before it would be 1.6"
+
+
 def test_the_order_follows_from_seed_and_epoch_alone() -> None:
     def drawn(seed: int, epoch: int) -> list[tuple[int, int]]:
-        order = BatchOrder(list(range(100)), [1.0] * 100, batch_size=8, seed=seed)
+        order = BatchOrder(lambda draw: draw[0], [1.0] * 100, batch_size=8, seed=seed)
         order.set_epoch(epoch)
         return list(order)
 
@@ -51,7 +63,7 @@ def test_the_order_follows_from_seed_and_epoch_alone() -> None:
 
 @pytest.mark.parametrize("weight", [0.25, 1.5, 3.0])
 def test_an_example_is_drawn_as_often_as_its_weight_says(weight: float) -> None:
-    order = BatchOrder([10] * 400, [weight] * 200 + [1.0] * 200, batch_size=8, seed=0)
+    order = BatchOrder(lambda _: 10, [weight] * 200 + [1.0] * 200, batch_size=8, seed=0)
     assert len(order) == len(list(order)) == 200 * weight + 200
     counts = Counter(index for index, _ in order)
     assert {counts[index] for index in range(200)} <= {int(weight), -int(-weight // 1)}
