@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import classifier as bench_classifier
-from bench.classifier import QUICK, Bench, Turn, encoder_operations, given_texts, measure, results_table
+from bench.classifier import QUICK, given_texts
 from bench.rivals import environments
+from bench.rivals.measuring import ROOT, Bench, Turn, encoder_operations, measure
 from bench.rivals.rows import RIVALS
+from bench.rivals.table import results_table
 from bench.rivals.turn import Job, Loaded, call, main, measured
 from models.load import DEFAULT_MODEL, SHIPPED, load_tokenizer
 from models.normalise import normalise
@@ -158,9 +159,8 @@ def test_tokens_and_operations_are_those_of_the_texts_that_were_counted(
 
 
 def test_the_bench_runs() -> None:
-    root = Path(bench_classifier.__file__).parent.parent
     command = [sys.executable, "-m", "bench.classifier", "--quick", "--only", "ours"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "none" not in done.stdout
     assert all(part in done.stdout for part in ("ours, int8", "of int8"))
