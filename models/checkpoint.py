@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 """Architectures whose positions begin after the padding token's id, so that fewer of them can be used."""
 _MOST_TOKENS = 512
 _WEIGHTS = "*.safetensors"
+_SLOW_TOKENIZER = (
+    "vocab.*", "merges.txt", "*.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
+"""What a tokenizer is made of where there is no `tokenizer.json`, which says all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +47,11 @@ def read_checkpoint(folder: Path, *, name: str, task: str | None = None) -> Chec
     Raises PermanentError, naming the fix, when it isn't such a checkpoint or doesn't say what it answers.
     """
     config = _json(folder / CONFIG_FILE)
-    architectures = config.get("architectures") or ["?"]
-    if not str(architectures[0]).endswith("ForSequenceClassification"):
+    architectures = config.get("architectures")
+    architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else "?"
+    if not architecture.endswith("ForSequenceClassification"):
         raise PermanentError(
-            f"{folder} holds a {architectures[0]}, not a sequence classifier; fine-tune it first (groundswell train)"
+            f"{folder} holds a {architecture}, not a sequence classifier; fine-tune it first (groundswell train)"
         )
     weights = sorted(folder.glob(_WEIGHTS))
     if not weights:
@@ -68,7 +74,7 @@ def read_checkpoint(folder: Path, *, name: str, task: str | None = None) -> Chec
         pooling=Pooling.CLS,
         files={file.name: digest(file) for file in files},
     )
-    return Checkpoint(folder=folder, settings=settings, padding_id=int(config.get("pad_token_id") or 0))
+    return Checkpoint(folder=folder, settings=settings, padding_id=_whole(folder / CONFIG_FILE, config, "pad_token_id"))
 
 
 def _labels(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -101,12 +107,20 @@ def _sentiments(folder: Path, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _window_tokens(folder: Path, config: Mapping[str, Any]) -> int:
-    positions = int(config.get("max_position_embeddings") or _MOST_TOKENS)
+    positions = _whole(folder / CONFIG_FILE, config, "max_position_embeddings") or _MOST_TOKENS
     if config.get("model_type") in OFFSET_POSITIONS:
-        positions -= int(config.get("pad_token_id") or 0) + 1
+        positions -= _whole(folder / CONFIG_FILE, config, "pad_token_id") + 1
     tokenizer = folder / "tokenizer_config.json"
-    said = _json(tokenizer).get("model_max_length") if tokenizer.exists() else None
-    return min(positions, _MOST_TOKENS, int(said) if said else _MOST_TOKENS)
+    said = _whole(tokenizer, _json(tokenizer), "model_max_length") if tokenizer.exists() else 0
+    return min(positions, _MOST_TOKENS, said or _MOST_TOKENS)
+
+
+def _whole(file: Path, said: Mapping[str, Any], key: str) -> int:
+    """0 where it is not said."""
+    value = said.get(key) or 0
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise PermanentError(f"{file}: {key} must be a whole number, got {value!r}")
+    return int(value)
 
 
 def _languages(folder: Path) -> tuple[str, ...]:
@@ -126,7 +140,7 @@ def _languages(folder: Path) -> tuple[str, ...]:
 def _tokenizer_files(folder: Path) -> list[str]:
     if (folder / TOKENIZER_FILE).exists():
         return [TOKENIZER_FILE]
-    return [name for name in ("vocab.txt", "vocab.json", "merges.txt") if (folder / name).exists()]
+    return sorted({file.name for pattern in _SLOW_TOKENIZER for file in folder.glob(pattern)})
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -31,12 +31,15 @@ def find(text: str, names: Mapping[str, Sequence[str]]) -> dict[str, tuple[Span,
     taken = bytearray(len(text))
     found: dict[str, list[Span]] = {}
     for name in sorted(symbols, key=lambda name: (-len(name), name)):
-        for match in _pattern(spelt[name]).finditer(text):
-            start, end = match.span()
-            if not any(taken[start:end]):
-                taken[start:end] = b"\1" * (end - start)
-                for symbol in symbols[name]:
-                    found.setdefault(symbol, []).append((start, end))
+        pattern, place = _pattern(spelt[name]), 0
+        while match := pattern.search(text, place):
+            start, place = match.span()
+            if any(taken[start:place]):
+                place = start + 1  # what overlaps itself, as "C C" in "C C C" does, may stand free from there
+                continue
+            taken[start:place] = b"\1" * (place - start)
+            for symbol in symbols[name]:
+                found.setdefault(symbol, []).append((start, place))
     return {symbol: tuple(sorted(spans)) for symbol, spans in sorted(found.items())}
 
 

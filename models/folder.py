@@ -110,11 +110,16 @@ def read_settings(folder: Path) -> ModelSettings:
 def _check(settings: ModelSettings) -> None:
     """Raise ValueError or TypeError for what would fail, or give wrong scores, only once a text is read."""
     for task, labels in settings.tasks.items():
+        if not all(isinstance(label, str) and label.strip() for label in labels):
+            raise ValueError(f"a label of task {task!r} is empty or no text")
         if not labels or len(set(labels)) < len(labels):
             raise ValueError(f"task {task!r} must have labels, each once")
     for task, temperature in settings.temperatures.items():
         if not 0 < temperature < math.inf:
             raise ValueError(f"the temperature of {task!r} must be above 0, got {temperature!r}")
+    for name in ("files", "training"):
+        if not isinstance(getattr(settings, name), dict):
+            raise TypeError(f"{name} must be an object")
     if settings.window_tokens < 1:
         raise ValueError(f"window_tokens must be at least 1, got {settings.window_tokens!r}")
 

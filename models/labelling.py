@@ -18,6 +18,8 @@ WIDTH = 2048
 """Columns that words and word pairs are hashed to: with some tens of them in a text few share one by chance."""
 
 _WORD = re.compile(r"\w+")
+_TOGETHER = 256
+"""Labelled texts that all others are compared with at once."""
 
 
 class Measure(StrEnum):
@@ -60,9 +62,10 @@ def choose(
     features = _features(texts)
     nearness = np.zeros(len(texts))
     left = np.asarray(uncertainties, dtype=np.float64).copy()
-    for place in sorted(labelled):
-        nearness = np.maximum(nearness, features @ features[place])
-        left[story == story[place]] = 0
+    known = np.array(sorted(labelled), dtype=np.int64)
+    for start in range(0, len(known), _TOGETHER):
+        nearness = np.maximum(nearness, (features @ features[known[start : start + _TOGETHER]].T).max(axis=1))
+    left[np.isin(story, story[known])] = 0
     chosen: list[int] = []
     while len(chosen) < limit:
         worth = left * np.maximum(1 - nearness, 0)

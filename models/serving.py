@@ -106,6 +106,15 @@ class Classifier:
                 )
             self._queue.calls.append(call)
             self._queue.texts += len(texts)
+        try:
+            self._serve_until_answered(call)
+        except BaseException:
+            # This thread is being ended: what it asked must not keep its place among those that wait.
+            self._withdraw(call)
+            raise
+        return call.answers.result()
+
+    def _serve_until_answered(self, call: _Call) -> None:
         while not call.answers.done():
             with self._changed:
                 self._changed.wait_for(lambda: call.answers.done() or (self._free and self._queue.calls))
@@ -125,7 +134,13 @@ class Classifier:
                 with self._changed:
                     self._free += 1
                     self._changed.notify_all()
-        return call.answers.result()
+
+    def _withdraw(self, call: _Call) -> None:
+        with self._changed:
+            if call in self._queue.calls:
+                self._queue.calls.remove(call)
+                self._queue.texts -= len(call.texts)
+                self._changed.notify_all()
 
     def _take(self) -> list[_Call]:
         """The calls of one pass, the oldest first, at least one."""

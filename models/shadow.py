@@ -71,12 +71,12 @@ class Shadow:
         if not chosen:
             return
         with self._count_lock:
-            fits = self._queued + len(chosen) <= self._policy.max_queued
-            self._queued += len(chosen) if fits else 0
-        if fits:
-            self._waiting.put(chosen)
-        else:
-            self._count(ShadowOutcome.SKIPPED, len(chosen))
+            fit = chosen[: max(0, self._policy.max_queued - self._queued)]
+            self._queued += len(fit)
+        if fit:
+            self._waiting.put(fit)
+        if left_out := len(chosen) - len(fit):
+            self._count(ShadowOutcome.SKIPPED, left_out)
 
     def join(self, timeout: float) -> None:
         """Wait until its thread has ended."""

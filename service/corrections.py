@@ -85,9 +85,9 @@ def correction_of(row: object, *, by: str | None = None) -> Correction:
     )
 
 
-def read_corrections(path: Path, *, by: str) -> list[Correction]:
+def read_corrections(path: Path, *, by: str) -> tuple[list[Correction], int]:
     """What a file says: Label Studio's export (.json) of tasks that came from the history, or JSON lines with
-    FIELDS. `by` is for lines that don't say.
+    FIELDS; and how many answers are left out because people disagree on them. `by` is for lines that don't say.
 
     Raises InvalidInput, naming file and line, for what is no such thing.
     """
@@ -97,7 +97,7 @@ def read_corrections(path: Path, *, by: str) -> list[Correction]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadCorrection(f"cannot read {path}: {error}") from error
-    return [_on_line(path, number, line, by) for number, line in enumerate(lines, start=1) if line.strip()]
+    return [_on_line(path, number, line, by) for number, line in enumerate(lines, start=1) if line.strip()], 0
 
 
 def labelled(
@@ -149,10 +149,10 @@ def _rows(one: StandingCorrection, names: Names) -> list[dict[str, str | None]] 
     return [{**row, "entity": name} for name in spoken.values()] or LeftOut.SYMBOL_NOT_NAMED
 
 
-def _answered(path: Path) -> list[Correction]:
+def _answered(path: Path) -> tuple[list[Correction], int]:
     answers = read_answers(path)
     corrections = [
-        Correction(document_id=answer.id, task=task, label=label, by=answer.by)
+        correction_of({"id": answer.id, "task": task, "label": label, "by": answer.by})
         for answer in answers
         if answer.id is not None
         for task, label in answer.labels.items()
@@ -162,7 +162,7 @@ def _answered(path: Path) -> list[Correction]:
             f"{path}: {strangers} of {len(answers)} texts have no id, so they are no documents of the history: "
             "groundswell label-next --answers makes them a file to train on"
         )
-    return corrections
+    return corrections, sum(len(answer.disputed) for answer in answers)
 
 
 def _on_line(path: Path, number: int, line: str, by: str) -> Correction:
@@ -170,7 +170,7 @@ def _on_line(path: Path, number: int, line: str, by: str) -> Correction:
         return correction_of(json.loads(line), by=by)
     except BadCorrection as error:
         raise BadCorrection(f"{path}:{number}: {error}", field=error.field) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadCorrection(f"{path}:{number}: not a JSON object ({error})") from error
 
 

@@ -79,7 +79,7 @@ def read_answers(path: Path) -> list[Answer]:
         tasks = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InvalidInput("label_studio", f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput("label_studio", f"{path} is not JSON: {error}") from error
     if not isinstance(tasks, list):
         raise InvalidInput("label_studio", f"{path} must hold a list of tasks: export as JSON")
@@ -91,6 +91,9 @@ def _answer(path: Path, number: int, task: Any) -> Answer:
     try:
         data = task["data"]
         text, identity = data["text"], data.get("id")
+        if not isinstance(text, str) or not isinstance(identity, str | None):
+            raise TypeError("data.text and data.id must be texts")
+        text.encode()  # half of a surrogate pair could not be written
         said: dict[str, set[str]] = {}
         by = []
         for annotation in task["annotations"]:
@@ -103,8 +106,6 @@ def _answer(path: Path, number: int, task: Any) -> Answer:
         raise InvalidInput(
             "label_studio", f"{path}: task {number} is not as Label Studio exports it ({error!r}): export as JSON"
         ) from error
-    if not isinstance(text, str) or not isinstance(identity, str | None):
-        raise InvalidInput("label_studio", f"{path}: task {number}: data.text and data.id must be texts")
     return Answer(
         text=text,
         id=identity,
@@ -117,10 +118,12 @@ def _answer(path: Path, number: int, task: Any) -> Answer:
 def _choices(results: Any) -> Iterator[tuple[str, str]]:
     for result in results:
         if result["type"] == "choices":
-            label, *more = result["value"]["choices"]
+            name, (label, *more) = result["from_name"], result["value"]["choices"]
             if more:
-                raise ValueError(f"{result['from_name']} has more than one choice")
-            yield result["from_name"], label
+                raise ValueError(f"{name} has more than one choice")
+            if not isinstance(name, str) or not isinstance(label, str):
+                raise TypeError(f"from_name and choices must be texts, got {name!r} and {label!r}")
+            yield name, label
 
 
 def _who(completed_by: Any) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from domain.classification import SENTIMENT, TOPIC, Label
+from domain.classification import SENTIMENT, TOPIC, Label, ModelRef, Sentiment
 from domain.errors import PermanentError
 from domain.ports import Classifier
 
@@ -16,6 +17,8 @@ PROBES: Final = (
     "",
 )
 """A headline, a text of several windows, and none at all."""
+PROBE_NAMES: Final = {"EXMP": ("Example Corp",)}
+"""The second of them speaks of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +55,25 @@ class LiveModel:
 def prove(classifier: Classifier) -> None:
     """Run a model on probe texts, which warms it up as well. Raises PermanentError, naming what it lacks, unless it
     answers all of them and has the tasks that the stream is made of; what the model itself raises passes through."""
-    answers = classifier.classify(PROBES)
+    answers = classifier.classify(PROBES, [PROBE_NAMES] * len(PROBES))
     if len(answers) != len(PROBES):
         raise PermanentError(f"{classifier.model} gave {len(answers)} answers to {len(PROBES)} texts")
     for answer in answers:
         if missing := [task for task in (SENTIMENT, TOPIC) if task not in answer.tasks]:
             has = ", ".join(answer.tasks) or "none"
             raise PermanentError(f"{classifier.model} has no task {' and '.join(missing)}; the stream needs it ({has})")
-        if set(answer.tasks[SENTIMENT]) != set(Label):
-            raise PermanentError(
-                f"{classifier.model} calls its sentiments {', '.join(answer.tasks[SENTIMENT])}; the stream needs "
-                f"{', '.join(Label)}: map the labels when it is trained"
-            )
-        try:
-            _ = answer.sentiment
-        except ValueError as error:
-            raise PermanentError(f"{classifier.model} gives no probabilities: {error}") from error
+        _check_sentiment(classifier.model, "sentiments", answer.tasks[SENTIMENT])
+        for scores in answer.entities.values():
+            _check_sentiment(classifier.model, "sentiments about names", scores)
+
+
+def _check_sentiment(model: ModelRef, what: str, scores: Mapping[str, float]) -> None:
+    if set(scores) != set(Label):
+        raise PermanentError(
+            f"{model} calls its {what} {', '.join(scores)}; the stream needs {', '.join(Label)}: map the labels when "
+            "it is trained"
+        )
+    try:
+        Sentiment.of(scores)
+    except ValueError as error:
+        raise PermanentError(f"{model} gives no probabilities: {error}") from error

@@ -113,6 +113,8 @@ class ModelFollower:
         return self._take_up(wanted)
 
     def _follow(self) -> None:
+        if self._following is not None:
+            self._report(self._following, error=None)  # what it started with
         while not self._stopping.wait(self._policy.every):
             try:
                 self.look()

@@ -71,9 +71,12 @@ def import_(
     """Take over what was labelled elsewhere, all of it or, when a line is wrong, none."""
     from service.corrections import read_corrections
 
-    said = read_corrections(file, by=by or you())
+    said, disputed = read_corrections(file, by=by or you())
     _put(context, said)
-    typer.echo(f"{len(said)} corrections of {len({one.document_id for one in said})} documents")
+    typer.echo(
+        f"{len(said)} corrections of {len({one.document_id for one in said})} documents"
+        + (f"; left out {disputed} on which people disagree" if disputed else "")
+    )
 
 
 @corrections.command("list", epilog="Example: groundswell corrections list --task topic --limit 50")

@@ -15,7 +15,7 @@ from service.cli.app import Invocation, app
 
 if TYPE_CHECKING:
     from domain.ports import ModelRegistry
-    from domain.registry import Promotion, RegisteredModel
+    from domain.registry import Promotion, RegisteredModel, TakeUp
     from service.settings import Settings
 
 models = typer.Typer(no_args_is_help=True, help="Exchange the model without stopping: register, promote, roll back.")
@@ -152,16 +152,15 @@ def _told(one: Promotion) -> str:
 def _reported(registry: ModelRegistry, model: RegisteredModel) -> Iterator[str]:
     """What each worker said last of this model since it was promoted last."""
     since = next((one.at for one in registry.promotions(limit=1000) if one.model == model.ref), None)
-    newest: dict[str, str | None] = {}
+    newest: dict[str, TakeUp] = {}
     for up in registry.take_ups(limit=1000):
         if since is not None and up.model == model.ref and up.at >= since:
-            newest.setdefault(up.worker, up.error)
-    running = sum(error is None for error in newest.values())
-    if running:
-        yield f"taken up by {running} running worker(s)"
-    for worker, error in newest.items():
-        if error is not None:
-            yield f"NOT taken up by {worker}, which goes on with the one it had: {error}"
+            newest.setdefault(up.worker, up)
+    if taken := [up.at for up in newest.values() if up.error is None]:
+        yield f"taken up by {len(taken)} worker{'' if len(taken) == 1 else 's'}, last {_at(max(taken))}"
+    for worker, up in newest.items():
+        if up.error is not None:
+            yield f"NOT taken up by {worker}, which goes on with the one it had: {up.error} ({_at(up.at)})"
 
 
 def _accuracies(model: RegisteredModel) -> str:

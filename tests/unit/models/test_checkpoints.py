@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +135,9 @@ def test_several_labels_at_once_have_probabilities_of_their_own(tmp_path: Path) 
         ({"id2label": {"0": "bullish", "1": "Positive"}}, "sentiment", "once each"),
         ({"id2label": {"0": "only"}}, "topic", "two or more labels"),
         ({"architectures": ["BertModel"]}, None, "holds a BertModel, not a sequence classifier"),
+        ({"architectures": {"a": 1}}, None, r"holds a \?, not a sequence classifier"),
+        ({"pad_token_id": [1]}, None, r"config\.json: pad_token_id must be a whole number, got \[1\]"),
+        ({"max_position_embeddings": math.inf}, None, "max_position_embeddings must be a whole number"),
         ({"problem_type": "regression"}, None, "is a regression model"),
         ({"id2label": ["good", "bad"]}, "topic", "two or more labels in id2label"),
         ({"id2label": {"1": "good", "2": "bad"}}, "topic", "numbered from 0"),
@@ -359,3 +363,8 @@ def test_a_checkpoint_without_a_one_file_tokenizer_gets_one(tmp_path: Path) -> N
     ours, theirs = load_tokenizer(made), load_tokenizer(folder)
     assert [ours.encode(text).ids for text in TEXTS] == [theirs.encode(text).ids for text in TEXTS]
     assert with_tokenizer(read_checkpoint(folder, name="old"), cache=tmp_path / "cache") == folder
+    before = read_checkpoint(plain, name="plain").settings.ref
+    (plain / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": False})
+    )
+    assert read_checkpoint(plain, name="plain").settings.ref != before, "another tokenizer, another model"

@@ -33,6 +33,7 @@ APPLE = {"AAPL": ("Apple", "Apple Inc")}
         ("L'Oréal und Hugo Boss & Co.", {"OR": ("L'Oréal",), "BOSS": ("hugo  boss",)}, None),
         ("What $ and (c) mean", {"X": ("", " ", "$", "(c)")}, {"X": ["(c)"]}),
         ("", APPLE, {}),
+        ("A B C C C", {"L": ("A B C",), "S": ("C C",)}, {"L": ["A B C"], "S": ["C C"]}),
         ("İş Bankası yükseldi", {"ISCTR": ("İş Bankası",)}, {"ISCTR": ["İş Bankası"]}),
     ],
 )

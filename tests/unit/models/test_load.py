@@ -89,6 +89,9 @@ def test_damaged_settings_are_named(folder: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"files": None}, "files must be an object"),
+        ({"training": []}, "training must be an object"),
+        ({"tasks": {"topic": ["Macro", " "]}}, "a label of task 'topic' is empty"),
         ({"temperatures": {"topic": 0}}, "temperature of 'topic' must be above 0"),
         ({"temperatures": {"topic": "warm"}}, "damaged"),
         ({"tasks": {"sentiment": ["good", "bad", "good"]}}, "task 'sentiment' must have labels, each once"),

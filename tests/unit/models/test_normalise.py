@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import models.normalise as normaliser
 from models.normalise import input_hash, normalise
 
 
@@ -23,6 +27,15 @@ from models.normalise import input_hash, normalise
         ("https://t.co/x", ""),
         ("", ""),
         ("lone \ud800 surrogate", "lone \ufffd surrogate"),
+        ("Ap\u200bple \ufeffand Sam\u00adsung, Mi\u200dcro\u200csoft", "Apple and Samsung, Microsoft"),
+        (
+            ("\U0001f468\u200d\U0001f4bb \u06cc\u200c\u062e", "\U0001f468\u200d\U0001f4bb \u06cc\u200c\u062e"),
+            ("\U0001f468\u200d\U0001f4bb \u06cc\u200c\u062e", "\U0001f468\u200d\U0001f4bb \u06cc\u200c\u062e"),
+        ),
+        ("&#0000000065;&#65;&#" + "0" * 5000 + "65;", "AAA"),
+        ("x &#" + "1" * 5000 + "; &#99999999y", "x \ufffd \ufffdy"),
+        ("e\u0301" * 40, "\u00e9" * 40),
+        ("a" + "\u0316" * 40, "a" + "\u0316" * 30),
     ],
 )
 def test_a_text_is_normalised(text: str, expected: str) -> None:
@@ -38,6 +51,20 @@ def test_any_text_is_normalised_to_something_that_can_be_hashed(text: str) -> No
     normalised = normalise(text)
     assert normalised == normalised.strip()
     assert len(input_hash(normalised)) == 32
+
+
+@pytest.mark.parametrize("marks", ["\u0344\u0316", "\u0301\u0316", "\uff9e\u0f73\u0316"])
+def test_no_text_is_sorted_for_long(marks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_: list[str] = []
+
+    def nfkc(form: str, text: str) -> str:
+        sorted_.append(text)
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(normaliser, "unicodedata", SimpleNamespace(normalize=nfkc, combining=unicodedata.combining))
+    normalise("a" + marks * 16_000)
+    decomposed = unicodedata.normalize("NFKD", sorted_[-1])
+    assert len(decomposed) <= 1 + normaliser._MOST_MARKS + 1
 
 
 def test_the_longest_text_that_grows_the_most_stays_bounded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from unittest.mock import Mock
 
 import pytest
 from support.classifiers import POISON, HashClassifier
@@ -122,6 +123,25 @@ def test_when_the_thread_of_a_pass_is_ended_the_others_in_it_are_told() -> None:
     assert sum(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes) <= 1
     assert waiting.classifier.waiting == 0
     assert len(waiting.classifier.classify(["d"])) == 1, "the next pass is free"
+
+
+def test_a_call_whose_thread_is_ended_while_it_waits_keeps_no_place_in_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Gated()
+    with ThreadPoolExecutor(20) as threads:
+        waiting = Waiting(model, Classifier(model, AdmissionPolicy(max_waiting=5)), threads)
+        waiting.add(["a"])
+        condition = waiting.classifier._changed
+        with monkeypatch.context() as patched:
+            patched.setattr(condition, "wait_for", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                waiting.classifier.classify(["b"] * 4)
+        assert waiting.classifier.waiting == 1
+        waiting.add(["c"] * 4)
+        model.let.set()
+        wait(waiting.calls)
+    assert len(waiting.classifier.classify(["d"])) == 1
 
 
 def test_names_that_do_not_match_the_texts_are_refused_before_they_reach_a_shared_pass() -> None:

@@ -158,11 +158,18 @@ def test_a_busy_challenger_holds_nobody_up_and_what_it_misses_is_counted() -> No
         for start in range(0, 1000, 100):
             shadow.observe(pairs(100, start=start))
         assert time.monotonic() - began < 2
-        assert seen(telemetry, "skipped") == 800
+        assert seen(telemetry, "skipped") == 750
         free.set()
-        until(lambda: seen(telemetry, "compared") == 200)
+        until(lambda: seen(telemetry, "compared") == 250)
         shadow.observe(pairs(100))
-        until(lambda: seen(telemetry, "compared") == 300)
+        until(lambda: seen(telemetry, "compared") == 350)
+
+
+def test_of_a_batch_larger_than_the_queue_what_fits_is_compared() -> None:
+    with shadowed(HashClassifier, max_queued=30) as (shadow, telemetry):
+        shadow.observe(pairs(100))
+        until(lambda: seen(telemetry, "compared") == 30)
+    assert seen(telemetry, "skipped") == 70
 
 
 def test_the_share_is_the_same_documents_everywhere_and_more_of_them_with_a_larger_share() -> None:

@@ -104,7 +104,9 @@ def test_json_lines_are_read_with_whoever_says_so(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
 
-    assert read_corrections(path, by="ann") == [
+    said, disputed = read_corrections(path, by="ann")
+    assert disputed == 0
+    assert said == [
         Correction(document_id="a", task="sentiment", label="negative", by="ann"),
         Correction(document_id="b", task="entity_sentiment", label=None, entity="NGB", by="bob", note="a mistake"),
         Correction(document_id="c", task="sentiment", label="positive", by="ann"),
@@ -115,6 +117,7 @@ def test_json_lines_are_read_with_whoever_says_so(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("nothing", r"said\.jsonl:2: not a JSON object"),
+        ("[" * 100_000, r"said\.jsonl:2: not a JSON object"),
         ("[]", r"said\.jsonl:2: not a JSON object, but '\[\]'"),
         ('{"id": "a", "task": "sentiment"}', r":2: 'label' is missing: what is right; null takes the correction back"),
         ('{"id": 3, "task": "sentiment", "label": "negative"}', ":2: 'id' must be a text, got 3"),
@@ -132,10 +135,31 @@ def test_a_line_that_is_no_correction_is_named(tmp_path: Path, line: str, said: 
         read_corrections(path, by="ann")
 
 
-def test_texts_that_are_no_documents_can_not_be_corrected(tmp_path: Path) -> None:
-    result = {"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": ["negative"]}}
+def export(tmp_path: Path, data: dict[str, str], *labels: str) -> Path:
+    annotations = [
+        {
+            "completed_by": number,
+            "result": [{"from_name": "sentiment", "type": "choices", "value": {"choices": [label]}}],
+        }
+        for number, label in enumerate(labels)
+    ]
     path = tmp_path / "export.json"
-    path.write_text(json.dumps([{"data": {"text": "a"}, "annotations": [{"completed_by": 1, "result": [result]}]}]))
+    path.write_text(json.dumps([{"data": data, "annotations": annotations}]))
+    return path
+
+
+def test_answers_on_which_people_disagree_are_counted(tmp_path: Path) -> None:
+    assert read_corrections(export(tmp_path, {"text": "a", "id": "d"}, "negative", "neutral"), by="ann") == ([], 1)
+
+
+@pytest.mark.parametrize("identity", ["", "a\0"])
+def test_an_answer_about_what_no_document_is_called_is_refused(tmp_path: Path, identity: str) -> None:
+    with pytest.raises(InvalidInput, match="'id'"):
+        read_corrections(export(tmp_path, {"text": "a", "id": identity}, "negative"), by="ann")
+
+
+def test_texts_that_are_no_documents_can_not_be_corrected(tmp_path: Path) -> None:
+    path = export(tmp_path, {"text": "a"}, "negative")
     with pytest.raises(InvalidInput, match="1 of 1 texts have no id"):
         read_corrections(path, by="ann")
 

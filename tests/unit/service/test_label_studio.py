@@ -89,6 +89,13 @@ def test_skipped_and_unlabelled_texts_are_no_answers(tmp_path: Path) -> None:
             ' "value": {"choices": ["a", "b"]}}]}]}]',
             "topic has more than one choice",
         ),
+        (
+            '[{"data": {"text": "a"}, "annotations": [{"result": [{"type": "choices", "from_name": "topic",'
+            ' "value": {"choices": [null]}}]}]}]',
+            "from_name and choices must be texts, got 'topic' and None",
+        ),
+        (r'[{"data": {"text": "\ud83d"}, "annotations": []}]', "task 1 .*surrogates not allowed"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_what_is_no_such_export_is_refused(tmp_path: Path, content: str, said: str) -> None:

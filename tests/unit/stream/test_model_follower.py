@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from support.classifiers import HashClassifier
@@ -15,7 +15,7 @@ from support.telemetry import RecordingTelemetry
 
 from domain.classification import Classification, ModelRef
 from domain.errors import PermanentError
-from domain.ports import Classifier
+from domain.ports import Classifier, Names
 from domain.registry import RegisteredModel
 from stream.live_model import LiveModel, RunningModel, prove
 from stream.model_follower import FollowPolicy, Look, ModelFollower
@@ -40,12 +40,12 @@ class World:
         self.loads.clear()
         self.follower = self.following()
 
-    def following(self, **policy: float) -> ModelFollower:
+    def following(self, following: ModelRef | None = None, **policy: float) -> ModelFollower:
         return ModelFollower(
             self.live,
             registry=self.registry,
             load=self.load,
-            following=None,
+            following=following,
             worker="host:1",
             policy=FollowPolicy(**policy),
             telemetry=self.telemetry,
@@ -199,6 +199,18 @@ def test_it_follows_in_a_thread_until_it_is_stopped(world: World) -> None:
         time.sleep(0.01)
 
 
+def test_what_a_worker_starts_with_is_told_too(world: World) -> None:
+    world.promote(A)
+    follower = world.following(A, every=0.01)
+    follower.start()
+    deadline = time.monotonic() + 5
+    while not world.registry.take_ups():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    follower.stop()
+    assert [(up.model, up.worker, up.error) for up in world.registry.take_ups()] == [(A, "host:1", None)]
+
+
 def test_it_follows_on_after_an_error_that_nobody_foresaw(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -253,6 +265,20 @@ def test_a_model_that_the_stream_can_not_use_is_told_what_it_lacks(
 ) -> None:
     with pytest.raises(PermanentError, match=said):
         prove(Changed(tasks))
+
+
+def test_a_model_that_speaks_of_names_in_labels_of_its_own_is_told_so() -> None:
+    class ByName(Changed):
+        def classify(self, texts: Sequence[str], names: Sequence[Names] | None = None) -> list[Classification]:
+            said = {"bad": 0.2, "mixed": 0.2, "good": 0.6}
+            answers = super().classify(texts)
+            for number, (text, given) in enumerate(zip(texts, names or (), strict=True)):
+                found = {symbol: said for symbol, spelt in given.items() if any(name in text for name in spelt)}
+                answers[number] = replace(answers[number], entities=found)
+            return answers
+
+    with pytest.raises(PermanentError, match="calls its sentiments about names bad, mixed, good"):
+        prove(ByName({"sentiment": FAIR, "topic": {"Macro": 1.0}}))
 
 
 def test_a_model_that_answers_with_the_tasks_of_the_stream_is_fit() -> None:
