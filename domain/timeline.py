@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END = datetime(3000, 1, 1, tzinfo=UTC)
+"""Nothing is published before the one, or from the other on: event time only goes forward, and must not go so far."""
 MINUTE = timedelta(minutes=1)
 
 Minute = int

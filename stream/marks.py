@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from domain.errors import InvalidInput
 from domain.log import Mark, MarkStatus, Origin, Partition
-from domain.timeline import EPOCH
 from stream.incoming import Headers, TopicPartition
-from stream.messages import Reason
+from stream.messages import Reason, received
 from stream.times import BadTime, parse_time
 
 MARK_HEADER: Final = "groundswell.mark"
@@ -43,18 +42,18 @@ def encode_end(at: datetime) -> bytes:
 
 
 def decode_end(value: bytes | None, timestamp_ms: int, max_ahead: timedelta) -> datetime:
-    """Before when everything was sent: like a document, not further ahead of its record's timestamp than `max_ahead`.
-    Raises InvalidInput."""
+    """Before when everything was sent: like a document's date, not further ahead of its record's timestamp than
+    `max_ahead`. Raises InvalidInput."""
     try:
         at = parse_time(_end_decoder.decode(value or b"").at)
     except (msgspec.DecodeError, UnicodeDecodeError, BadTime) as error:
         raise InvalidInput(
             Reason.BAD_END_MARK, f'an end mark reads {{"at": "2014-01-06T14:00:00Z"}}, this one does not: {error}'
         ) from error
-    if at - EPOCH > timedelta(milliseconds=timestamp_ms) + max_ahead:
+    if at - (received(timestamp_ms) or datetime.now(UTC)) > max_ahead:
         raise InvalidInput(
             Reason.DATE_AHEAD,
-            f"the end mark's {at.isoformat()} is more than {max_ahead} ahead of its record's timestamp",
+            f"the end mark's {at.isoformat()} is more than {max_ahead} ahead of when it was received",
         )
     return at
 

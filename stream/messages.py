@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -18,7 +18,7 @@ import msgspec
 
 from domain.document import Document, Kind
 from domain.errors import InvalidInput
-from domain.timeline import EPOCH, from_epoch_ms
+from domain.timeline import END, EPOCH, from_epoch_ms
 from stream import cloudevents
 from stream.incoming import Headers
 from stream.times import BadTime, parse_time
@@ -89,7 +89,8 @@ def decode(value: bytes | None, headers: Headers, timestamp_ms: int, kind: Kind,
     """The document that a message of a source topic holds.
 
     `timestamp_ms` is the record's timestamp: when the document was received, and when it was published if it does not
-    say so itself. Raises InvalidInput, its reason one of `Reason` or stream.cloudevents.Reason.
+    say so itself. A record without one (`received`) is received now. Raises InvalidInput, its reason one of `Reason` or
+    stream.cloudevents.Reason.
     """
     if value is None:
         raise InvalidInput(Reason.TOMBSTONE, "the message has no value: send a JSON object with a text")
@@ -214,7 +215,7 @@ def _check(name: str, value: str, limit: int) -> None:
 def _times(
     message: _Message, envelope: cloudevents.Envelope | None, timestamp_ms: int, policy: MessagePolicy
 ) -> tuple[datetime, datetime]:
-    received_at = _received(timestamp_ms)
+    received_at = received(timestamp_ms)
     given = message.published_at
     if isinstance(given, str):
         given = given.strip()
@@ -229,22 +230,24 @@ def _times(
     except BadTime as error:
         raise InvalidInput(Reason.BAD_DATE, f"published_at {error}") from error
     if received_at is None:
-        return published_at, published_at
+        # Something must bound what it says: event time that went too far ahead does not come back.
+        received_at = datetime.now(UTC)
     if published_at - received_at > policy.max_ahead:
         raise InvalidInput(
             Reason.DATE_AHEAD,
-            f"published_at {published_at.isoformat()} is {published_at - received_at} ahead of the record's timestamp, "
+            f"published_at {published_at.isoformat()} is {published_at - received_at} ahead of when it was received, "
             f"{policy.max_ahead} is allowed: correct the sender's clock or time zone",
         )
     return received_at, published_at
 
 
-def _received(timestamp_ms: int) -> datetime | None:
+def received(timestamp_ms: int) -> datetime | None:
+    """A record's timestamp; None where it has none (−1), or one that is no time from 1970 to 2999."""
     try:
         received_at = from_epoch_ms(timestamp_ms)
     except OverflowError:
         return None
-    return received_at if received_at >= EPOCH else None
+    return received_at if EPOCH <= received_at < END else None
 
 
 def _lang(given: str) -> str | None:

@@ -1,7 +1,8 @@
 """The record stage: from the scored log to the history, then to the windows, then it is acknowledged.
 
 Why it can be killed anywhere: the history takes each document once and says itself how far it has come, the windows are
-counted from the history up to there, and a partition is read on from where the history ends, whatever Kafka believes.
+counted from the history up to there, and a partition is read on from where the history ends, or from behind it as far as
+its dead letters may not have been sent.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class RecordStage:
         await self._offsets.close()
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Read on from where the history ends, whatever Kafka believes."""
+        """Read on from where the history ends, and again from behind the group's commit if that is less."""
         seeks = await self._standing.begin(partitions)
         self._expected = {self._standing.partition(place): offset for place, offset in seeks.items()}
         self._checked_at = asyncio.get_running_loop().time()

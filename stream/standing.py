@@ -56,7 +56,8 @@ class Standing:
 
     async def begin(self, places: frozenset[TopicPartition]) -> dict[TopicPartition, int]:
         """Bring the windows to the history. Returns where each partition is to be read on: where the history ends, or
-        at the beginning of the log."""
+        at the beginning of the log; but from where the group committed if that is less. What lies between was recorded,
+        and changes nothing; but what was refused of it may never have come to the dead letters."""
         ids = await self._in_thread(self._identify, places)
         self._partitions = {
             place: Partition(topic=place.topic, topic_id=ids[place.topic], number=place.partition) for place in places
@@ -65,7 +66,16 @@ class Standing:
         await self._in_thread(self._reconciler.forget)
         await self._bring_together(frozenset())
         begins = await self._offsets.beginnings(places)
-        return {place: self._recorded.get(of, begins[place]) for place, of in self._partitions.items()}
+        committed = await self._offsets.committed(places)
+        return {
+            place: self._start(of, begin=begins[place], committed=committed.get(place))
+            for place, of in self._partitions.items()
+        }
+
+    def _start(self, partition: Partition, *, begin: int, committed: int | None) -> int:
+        end = self._recorded.get(partition, begin)
+        told = begin if committed is None else committed
+        return min(end, max(begin, told, end - READ_AGAIN))
 
     async def check(self, back: Set[Partition]) -> None:
         """Look whether they still stand together, and put right what can be. `back`: partitions of which messages came

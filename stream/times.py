@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from domain.timeline import EPOCH
+from domain.timeline import END, EPOCH
 
 _RFC_3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", flags=re.ASCII)
 _NUMBER: Final = re.compile(r"\d{9,17}(\.\d+)?", flags=re.ASCII)
@@ -26,7 +26,7 @@ def parse_time(given: str | float) -> datetime:
 
     A text is RFC 3339 with its offset (`2014-01-06T14:00:00Z`; any offset, a leap second is the second after), or a
     number of at least nine digits. A number counts seconds since the epoch below 10¹¹, milliseconds from there on.
-    Nothing before 1970 is a time.
+    Nothing before 1970 or after 2999 is a time.
     """
     if not isinstance(given, str):
         return _from_number(given)
@@ -45,20 +45,21 @@ def _from_parts(text: str, match: re.Match[str]) -> datetime:
     leap = seconds == "60"
     iso = f"{day}T{minutes}{'59' if leap else seconds}{(fraction or '')[:7]}{offset.upper()}"
     try:
-        at = datetime.fromisoformat(iso).astimezone(UTC)
+        at = datetime.fromisoformat(iso).astimezone(UTC) + (_SECOND if leap else timedelta(0))
     except (ValueError, OverflowError) as error:
         raise BadTime(f"{text!r} is not a date: {error}") from error
-    return _in_range(text, at + _SECOND if leap else at)
+    return in_range(text, at)
+
+
+def in_range(given: object, at: datetime) -> datetime:
+    """`at`, which is how `given` was read. Raises BadTime."""
+    if not EPOCH <= at < END:
+        raise BadTime(f"{given!s} is before 1970 or after 2999")
+    return at
 
 
 def _from_number(number: float) -> datetime:
     if not 0 <= number < _MILLISECONDS_TO:
         raise BadTime(f"{number!r} is out of range: write seconds or milliseconds since 1970")
     unit = timedelta(milliseconds=1) if number >= _MILLISECONDS_FROM else _SECOND
-    return EPOCH + number * unit
-
-
-def _in_range(text: str, at: datetime) -> datetime:
-    if at < EPOCH:
-        raise BadTime(f"{text!r} is before 1970")
-    return at
+    return in_range(number, EPOCH + number * unit)

@@ -98,6 +98,6 @@ def parse_retry_after(text: str | None, now: datetime) -> timedelta:
         return timedelta(seconds=min(int(text[:12]), 10**9))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return timedelta(0)
     return max((at if at.tzinfo else at.replace(tzinfo=UTC)) - now, timedelta(0))

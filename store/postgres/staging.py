@@ -10,7 +10,6 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from io import BytesIO
@@ -20,6 +19,7 @@ from domain.classification import SENTIMENT, Classification, ScoredDocument, Sen
 from domain.log import ScoredRecord
 from domain.ports import Refused
 from domain.subject import Subject, sentiments_of
+from domain.timeline import END, EPOCH
 from store.postgres.copying import HEADER, NULL, TRAILER, FixedFields, floats, integers, text, texts, timestamp
 from store.postgres.names import ModelLabels
 from store.postgres.partitions import Month, month_of
@@ -90,9 +90,6 @@ STAGING_TABLE: Final = (
 COPY: Final = f"COPY staged ({', '.join(name for name, _ in _COLUMNS)}) FROM STDIN (FORMAT binary)"
 
 _fixed = FixedFields(len(_COLUMNS), [format_ for _, _, format_ in _FIXED])
-
-_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 Message = tuple[int, int]
@@ -173,7 +170,7 @@ class _Wanted:
         """Note what a document needs; or say why it can't be stored, noting nothing."""
         scored = record.scored
         document, session = scored.document, self._session
-        if not _FIRST <= document.published_at < _LAST:
+        if not EPOCH <= document.published_at < END:
             return Refusal.TIME
         said = sentiments_of(scored)
         new_subjects = [subject for subject, _ in said if subject not in session.subjects]

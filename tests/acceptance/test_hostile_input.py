@@ -58,6 +58,7 @@ def malformed(rng: random.Random) -> Iterator[Message]:
         yield document(published_at="2026-13-45T00:00:00Z"), [], "bad_date"
         yield document(published_at="2026-01-01T00:00:00"), [], "bad_date"
         yield document(published_at="0001-01-01T00:00:00Z"), [], "bad_date"
+        yield document(published_at="9999-12-31T23:59:60Z"), [], "bad_date"
         yield b'{"text": "a huge date", "published_at": 1e400}', [], "bad_date"
         yield document(published_at=(NOW + timedelta(days=400)).isoformat()), [], "date_ahead"
         yield document(text=["a", "list"]), [], "wrong_type"

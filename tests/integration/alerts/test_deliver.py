@@ -114,9 +114,10 @@ def test_redirects_are_not_followed(outbox: FakeOutbox, clock: Clock, receiver: 
         (Answer(delay=5), "no answer within 1 s"),
         (Answer(drip=0.2), "no answer within 1 s"),
         (Answer(drop=True), "the connection broke"),
+        (Answer(status=302, headers={"location": "mailto:ops@example.com"}), "InvalidURL"),
         (Answer(headers={"x": "a" * 200_000}), "the connection broke"),
     ],
-    ids=["slow", "dripping", "reset", "endless headers"],
+    ids=["slow", "dripping", "reset", "a redirect to nowhere", "endless headers"],
 )
 def test_a_receiver_that_misbehaves_is_tried_again(
     receiver: WebhookReceiver, outbox: FakeOutbox, clock: Clock, answer: Answer, error: str

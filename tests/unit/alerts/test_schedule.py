@@ -84,6 +84,8 @@ def test_a_receiver_cannot_put_us_off_for_ever() -> None:
         ("soon", 0),
         ("٣", 0),
         ("Wed, 99 Foo 2014 99:99:99 GMT", 0),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", 0),
+        ("Fri, 31 Dec 2014 23:59:59 +99999999999999999999", 0),
         (format_datetime(at(2), usegmt=True), 120),
         (format_datetime(at(-2), usegmt=True), 0),
         ("Monday, 06-Jan-14 14:01:00 GMT", 60),

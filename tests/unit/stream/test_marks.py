@@ -153,3 +153,12 @@ def test_an_end_mark_from_the_future_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         decode_end(encode_end(received + MINUTE + timedelta(microseconds=1)), received_ms, MINUTE)
     assert caught.value.reason == Reason.DATE_AHEAD
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 1_700_000_000_000_000_000, 2**63 - 1, -(2**63)])
+def test_an_end_mark_whose_record_has_no_timestamp_is_judged_by_the_clock(timestamp_ms: int) -> None:
+    end = parse_time("2014-01-06T14:00:00Z")
+    assert decode_end(encode_end(end), timestamp_ms, MINUTE) == end
+    with pytest.raises(InvalidInput) as caught:
+        decode_end(encode_end(parse_time("2998-01-01T00:00:00Z")), timestamp_ms, MINUTE)
+    assert caught.value.reason == Reason.DATE_AHEAD

@@ -68,12 +68,19 @@ def test_without_a_date_the_records_own_timestamp_counts() -> None:
     assert read().published_at == read(published_at=" ").published_at == read().received_at == RECEIVED
 
 
-def test_a_record_without_a_timestamp_is_received_when_it_was_published() -> None:
-    value = b'{"text":"x","published_at":1389016800}'
-    assert decode(value, (), -1, Kind.NEWS, POLICY).received_at == RECEIVED
-    with pytest.raises(InvalidInput, match="neither") as caught:
-        decode(b'{"text":"x"}', (), -1, Kind.NEWS, POLICY)
-    assert caught.value.reason == Reason.BAD_DATE
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 1_700_000_000_000_000, 2**63 - 1, 100_000_000_000_000])
+def test_a_record_without_a_timestamp_is_received_now_and_dates_ahead_of_that_are_refused(timestamp_ms: int) -> None:
+    before = datetime.now(UTC)
+    document = decode(b'{"text":"x","published_at":1389016800}', (), timestamp_ms, Kind.NEWS, POLICY)
+    assert document.published_at == RECEIVED
+    assert before <= document.received_at <= datetime.now(UTC)
+    for value, reason in (
+        (b'{"text":"x"}', Reason.BAD_DATE),
+        (b'{"text":"x","published_at":"2998-01-01T00:00:00Z"}', Reason.DATE_AHEAD),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            decode(value, (), timestamp_ms, Kind.NEWS, POLICY)
+        assert caught.value.reason == reason
 
 
 def test_a_resent_document_without_an_id_is_the_same_document() -> None:
@@ -172,6 +179,9 @@ def test_fractions_of_a_second_are_kept() -> None:
         "1969-12-31T23:59:59Z",
         "0001-01-01T00:00:00+14:00",
         "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:60Z",
+        "3000-01-01T00:00:00Z",
+        32503680000,
         "٢٠١٤-01-06T14:00:00Z",
         "2014-01-06T14:00:00+99:00",
         -1,

@@ -16,7 +16,7 @@ from support.kafka_world import CountingTelemetry
 from domain.errors import PermanentError, TemporaryError
 from domain.log import Mark, ScoredRecord
 from domain.timeline import minute_of
-from stream import wire
+from stream import standing, wire
 from stream.dead_letters import DeadLetter
 from stream.incoming import Batch, Incoming, TopicPartition
 from stream.offsets import Offsets
@@ -33,6 +33,8 @@ class Log:
     def __init__(self) -> None:
         self.values: list[bytes | None] = []
         self.first = 0
+        self.group: int | None = None
+        """What the group has committed."""
         self.identity = SCORED_TOPIC_ID
 
     def write(self, *said: ScoredRecord | Sequence[Mark] | bytes | None) -> None:
@@ -54,6 +56,9 @@ class Log:
 
     async def ends(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(places, len(self.values))
+
+    async def committed(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {} if self.group is None else dict.fromkeys(places, self.group)
 
     async def close(self) -> None: ...
 
@@ -105,6 +110,8 @@ class World:
     async def process(self, batch: Batch, stage: RecordStage | None = None) -> None:
         stage = stage or self.stage
         await stage.write(await stage.decode(batch))
+        if batch.messages:
+            self.log.group = batch.messages[-1].offset + 1
 
     def outcomes(self) -> dict[str, float]:
         found = self.telemetry.counts.items()
@@ -240,6 +247,40 @@ async def test_a_new_process_reads_on_from_where_the_history_ends(world: World) 
     await world.process(world.log.batch(0, 3))
 
     assert await world.assign(world.another_process()) == 3
+
+
+@pytest.mark.parametrize("committed", [None, 2])
+async def test_what_was_refused_before_the_process_was_killed_is_told_by_the_next_one(
+    world: World, committed: int | None
+) -> None:
+    world.history.refuse.add("c")
+    world.log.write(*(make_record(name) for name in "ab"), b"{", make_record("c"), make_record("d"))
+    await world.assign()
+    world.log.group = committed
+    world.letters.fail_with = TemporaryError("Kafka does not take it")
+    with pytest.raises(TemporaryError):
+        await world.process(world.log.batch())
+    assert world.history.next_offset(world.stage._standing.partition(PLACE)) == 5
+
+    world.letters.fail_with = None
+    successor = world.another_process()
+    start = await world.assign(successor)
+    assert start == (committed or 0)
+    await world.process(world.log.batch(start), successor)
+    assert [letter.reason for letter in world.letters.sent] == ["unreadable_scored", "sink_refused"]
+    assert world.history.ids == set("abd")
+    world.assert_whole()
+
+
+async def test_of_a_long_history_that_the_group_never_committed_only_the_end_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "READ_AGAIN", 2)
+    world.log.write(*(make_record(name) for name in "abcdef"))
+    await world.assign()
+    await world.process(world.log.batch())
+    world.log.group = None
+    assert await world.assign(world.another_process()) == 4
 
 
 async def test_a_history_that_was_emptied_is_filled_again_from_the_beginning_of_the_log(world: World) -> None:
