@@ -1,8 +1,8 @@
 """The record stage: from the scored log to the history, then to the windows, then it is acknowledged.
 
 Why it can be killed anywhere: the history takes each document once and says itself how far it has come, the windows are
-counted from the history up to there, and a partition is read on from where the history ends, or from behind it as far as
-its dead letters may not have been sent.
+counted from the history up to there, and a partition is read on from where the history ends, or from before that as far
+as its dead letters may not have been sent.
 """
 
 from __future__ import annotations
