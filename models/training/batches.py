@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,12 @@ class TrainingSet(Dataset[Tokenised]):
     def length(self, draw: Draw) -> int:
         """How many tokens `draw` has."""
         return len(self[draw].ids)
+
+    def cut_off(self) -> dict[str, tuple[int, int]]:
+        """Task of names → how many of them lie beyond `max_tokens`, and of how many."""
+        asked = Counter(label.task for one in self._examples for label in one.labels if label.entity is not None)
+        kept = Counter(mark.label.task for one in self._tokenised for mark in one.labels)
+        return {task: (count - kept[task], count) for task, count in asked.items()}
 
     def __getitem__(self, draw: Draw) -> Tokenised:
         index, number = draw

@@ -88,8 +88,8 @@ def data_dir_of(request: Request) -> Path:
 
 
 def out_of(request: Request) -> Path:
-    """The folder to write."""
-    return request.out or Path(config_of(request).name)
+    """The folder to write, absolute."""
+    return (request.out or Path(config_of(request).name)).resolve()
 
 
 def _tree(request: Request) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from models.normalise import normalise
 from models.training.strict import close
 
 LabelMap = Mapping[str, str | Mapping[str, float] | None]
-"""Label in a file → label of the task, None to leave the row out, or shares of several labels."""
+"""Label in a file → label of the task, None to leave the row out, or shares of several labels. "" stands for a
+label that is empty, null or not there."""
 
 
 class LeftOut(StrEnum):
@@ -88,7 +89,9 @@ def read_file(
     )
     rows: list[Row] = []
     lines = 0
-    for line, cells in _lines(path, [name for name in (text, label, entity, source_column) if name is not None]):
+    asked = [name for name in (text, label, entity, source_column) if name is not None]
+    lacking = {label: None} if label is not None and "" in reader.label_map else {}
+    for line, cells in _lines(path, asked, lacking):
         lines += 1
         row = reader.row(line, cells)
         if isinstance(row, Row):
@@ -113,8 +116,8 @@ def _bad_row(path: Path, line: int, what: str) -> InvalidInput:
     return InvalidInput("training_data", f"{path}:{line}: {what}")
 
 
-def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    """Line number and cells of each row; every one of `columns` is there."""
+def _lines(path: Path, columns: Sequence[str], lacking: Mapping[str, None]) -> Iterator[tuple[int, dict[str, object]]]:
+    """Line number and cells of each row; every one of `columns` is there, those of `lacking` maybe as None."""
     try:
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -123,7 +126,8 @@ def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, 
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise _bad_row(path, line, "not UTF-8") from error
     rows = _csv_lines(path, content, columns) if path.suffix.lower() in (".csv", ".tsv") else _json_lines(path, content)
-    for line, cells in rows:
+    for line, found in rows:
+        cells = {**lacking, **found}
         for column in columns:
             if column not in cells:
                 raise _bad_row(
@@ -139,7 +143,7 @@ def _json_lines(path: Path, content: str) -> Iterator[tuple[int, dict[str, objec
             continue
         try:
             cells = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _bad_row(path, number, f"not a JSON object ({error})") from error
         if not isinstance(cells, dict):
             raise _bad_row(path, number, f"not a JSON object, but {line.strip()[:40]!r}")
@@ -148,12 +152,16 @@ def _json_lines(path: Path, content: str) -> Iterator[tuple[int, dict[str, objec
 
 def _csv_lines(path: Path, content: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, object]]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    # A cell may be as long as its file; the limit is the process's, so it is only ever raised.
+    csv.field_size_limit(max(csv.field_size_limit(), len(content)))
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
         for column in columns:
             if header and column not in header:
                 raise _bad_row(path, 1, f"there is no column {column!r}; {close(column, header)}")
+            if header.count(column) > 1:
+                raise _bad_row(path, 1, f"column {column!r} is there twice; rename or remove one")
         for cells in reader:
             if not cells:
                 continue
@@ -209,9 +217,11 @@ class _Reader:
 
     def _shares(self, line: int, cell: object) -> dict[str, float] | None:
         """Label → share; None: leave the row out."""
-        if self.kind is not Kind.MULTI:
+        # An empty cell is none of several labels, unless the map says what it is.
+        mapped = cell in (None, "") and "" in self.label_map
+        if self.kind is not Kind.MULTI or mapped:
             return self._shares_of(line, cell)
-        cells = cell if isinstance(cell, list) else str(cell or "").split(self.separator)
+        cells = cell if isinstance(cell, list) else ("" if cell is None else str(cell)).split(self.separator)
         out: dict[str, float] = {}
         for one in (part.strip() if isinstance(part, str) else part for part in cells):
             if one == "":
@@ -224,9 +234,11 @@ class _Reader:
         return out
 
     def _shares_of(self, line: int, cell: object) -> dict[str, float] | None:
-        if not isinstance(cell, (str, int)) or cell == "":
-            raise _bad_row(self.path, line, f"column {self.label!r} must hold a label, got {cell!r}")
-        mapped = self.label_map.get(str(cell), str(cell))
+        name = "" if cell is None else cell
+        if not isinstance(name, (str, int)) or (name == "" and "" not in self.label_map):
+            fix = '; remove the row, or map "" to null' if name == "" else ""
+            raise _bad_row(self.path, line, f"column {self.label!r} must hold a label, got {cell!r}{fix}")
+        mapped = self.label_map.get(str(name), str(name))
         if mapped is None:
             return None
         shares = dict(mapped) if isinstance(mapped, Mapping) else {mapped: 1.0}

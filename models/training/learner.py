@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ Marks = Mapping[str, Mapping[str, Tensor]]
 class Learner(nn.Module):
     """The network, and what only training needs. Called with what `batches.collate` makes, it returns the loss: the
     sum over the labels, each times its weight and its task's, divided by the number of texts."""
+
+    _keys_to_ignore_on_save: ClassVar[None] = None
+    """The Trainer asks its model for this where a checkpoint lacks weights, as ours lack those that are frozen."""
 
     def __init__(
         self,

@@ -17,30 +17,33 @@ def label_loss(logits: Tensor, target: Tensor, policy: Loss, kind: Kind, weights
     """The loss of each label, shape (labels of the batch,), for logits and targets of shape (…, labels of the task).
 
     Cross-entropy, or the focal loss (Lin et al. 2017), its factor (1 − p)^γ on each label's term. For tasks of kind
-    multi each label is a question of its own, and the mean over them counts. `weights` multiply the terms of their
-    labels (for kind multi: those of texts that have the label).
+    multi each label is a question of its own, and the mean over them counts. With `weights` w and a target t the loss
+    of the smoothed target is multiplied by Σ w·t; for kind multi that of each label by 1 + (w − 1)·t.
     """
+    # Not the terms of the smoothed target: what smoothing gives a rare class in every row would count w times.
     if kind is Kind.MULTI:
-        return _of_each(logits, target, policy, weights).mean(-1)
+        each = _of_each(logits, target, policy)
+        return (each if weights is None else each * (1 + (weights - 1) * target)).mean(-1)
+    loss = _of_one(logits, target, policy)
+    return loss if weights is None else loss * (target * weights).sum(-1)
+
+
+def _of_one(logits: Tensor, target: Tensor, policy: Loss) -> Tensor:
     if policy.kind is LossKind.CROSS_ENTROPY:
-        return functional.cross_entropy(
-            logits, target, weight=weights, label_smoothing=policy.label_smoothing, reduction="none"
-        )
+        return functional.cross_entropy(logits, target, label_smoothing=policy.label_smoothing, reduction="none")
     target = target * (1 - policy.label_smoothing) + policy.label_smoothing / target.shape[-1]
     logs = logits.log_softmax(-1)
     # Not 0, where a root has no gradient.
     others = (1 - logs.exp()).clamp_min(torch.finfo(logs.dtype).eps)
-    terms = -target * logs * others**policy.gamma
-    return (terms if weights is None else terms * weights).sum(-1)
+    return (-target * logs * others**policy.gamma).sum(-1)
 
 
-def _of_each(logits: Tensor, target: Tensor, policy: Loss, weights: Tensor | None) -> Tensor:
+def _of_each(logits: Tensor, target: Tensor, policy: Loss) -> Tensor:
     target = target * (1 - policy.label_smoothing) + policy.label_smoothing / 2
     if policy.kind is LossKind.CROSS_ENTROPY:
-        return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
+        return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     yes, no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
-    positive = -target * yes * (policy.gamma * no).exp()
-    return (positive if weights is None else positive * weights) - (1 - target) * no * (policy.gamma * yes).exp()
+    return -target * yes * (policy.gamma * no).exp() - (1 - target) * no * (policy.gamma * yes).exp()
 
 
 def teacher_loss(logits: Tensor, target: Tensor, kind: Kind, temperature: float) -> Tensor:

@@ -131,7 +131,7 @@ class DataFile:
     separator: str = ";"
     map: Mapping[str, str | Mapping[str, float] | None] = field(default_factory=dict)
     """Label in the file → the task's label, null to leave such rows out, or shares of several labels that sum to 1.
-    Labels that are not named stay as they are."""
+    Labels that are not named stay as they are; "" is that of rows without one."""
     weight: float = 1.0
     """How often each of its rows is read in an epoch, on average."""
     held_out: bool = False

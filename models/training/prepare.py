@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from torch import nn
 
 from domain.errors import InvalidInput, PermanentError
 from models.folder import ADAPTER_FILES, HEADS_FILE, SETTINGS_FILE, Kind, read_settings
@@ -81,6 +82,7 @@ def describe(config: Config, prepared: Prepared) -> Iterator[str]:
 
 
 def _network(config: Config, folder: Path) -> MultiTaskNetwork:
+    _check_tasks(config)
     tasks = {task: policy.labels for task, policy in config.tasks.items()}
     kinds = {task: policy.kind for task, policy in config.tasks.items()}
     try:
@@ -107,6 +109,13 @@ def _network(config: Config, folder: Path) -> MultiTaskNetwork:
             "training_config", f"window_tokens, max_tokens: {config.encoder} reads fewer than {longest} tokens at once"
         ) from error
     return network
+
+
+def _check_tasks(config: Config) -> None:
+    # Heads and biases are attributes of torch's own mappings, which have others already.
+    for task, policy in config.tasks.items():
+        if hasattr(nn.ModuleDict(), task) or (policy.source_bias and hasattr(nn.ParameterDict(), task)):
+            raise InvalidInput("training_config", f"tasks.{task}: torch uses this name itself; choose another one")
 
 
 def _take_over_heads(network: MultiTaskNetwork, folder: Path, config: Config) -> None:

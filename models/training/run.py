@@ -83,6 +83,8 @@ def train(
     any more.
     """
     device = device_name(device)
+    # "." has no name that lock and checkpoints could be called by.
+    out = out.resolve()
     place = out.with_name(f"{out.name}.training")
     with alone(out):
         # Whoever started over on a model that is there, and was stopped, goes on without saying so again.
@@ -142,6 +144,7 @@ def dry_run(config: Config, *, data_dir: Path, report: Report) -> None:
     if config.distil.teachers:
         open_teachers(config)
     corpus = prepared.corpus
+    _check_names(TrainingSet(corpus.training, prepared.tokenizer, max_tokens=config.max_tokens), config, report)
     draws = round(sum(example.weight for example in (*corpus.training, *corpus.unlabelled)))
     steps = -(-draws // (config.batch_size * config.accumulate))
     report(f"{steps} steps an epoch, {config.epochs} epochs")
@@ -171,6 +174,16 @@ def _check_distil(config: Config, *, taught: bool) -> None:
     wants = config.distil.unlabelled or config.distil.clean is not None
     if wants and not taught and not config.distil.teachers:
         raise InvalidInput("training_config", "distil.unlabelled and distil.clean need distil.teachers (--distil-from)")
+
+
+def _check_names(training_set: TrainingSet, config: Config, report: Report) -> None:
+    """Raises InvalidInput when nothing is left to learn of a task's names."""
+    for task, (lost, names) in training_set.cut_off().items():
+        line = f"{lost} of {names} names of task {task} lie beyond max_tokens ({config.max_tokens}): raise it"
+        if lost == names:
+            raise InvalidInput("training_config", line)
+        if lost:
+            report(line)
 
 
 def _digest(config: Config, corpus: Corpus) -> str:
@@ -217,6 +230,7 @@ def _trainer(
         augmentation=None if config.augment == Augment() else augmenter(config.augment, corpus.training),
         seed=config.seed,
     )
+    _check_names(training_set, config, report)
     sources = sources_of(config.tasks, config.files)
     return MultiTaskTrainer(
         Learner(

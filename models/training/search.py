@@ -203,8 +203,12 @@ def _changes(values: Mapping[str, Any]) -> list[str]:
 
 
 def _value(node: Any, key: str) -> Any:
-    for part in key.split("."):
-        node = node[int(part) if isinstance(node, (list, tuple)) else part]
+    """None where the configuration does not say."""
+    try:
+        for part in key.split("."):
+            node = node[int(part) if isinstance(node, (list, tuple)) else part]
+    except (TypeError, KeyError, IndexError):
+        return None
     return node
 
 

@@ -7,6 +7,7 @@ needs none of the libraries that the service checks its settings with.
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -97,14 +98,14 @@ def _read_fields(kind: Any, raw: object, where: str) -> Any:
 
 
 def _read_scalar(kind: Any, raw: object, where: str) -> Any:
-    if kind is float and isinstance(raw, str):
+    if kind is float and isinstance(raw, (str, int)) and not isinstance(raw, bool):
         # YAML 1.1 takes 1e-4 for a text, since it has no dot.
         try:
             raw = float(raw)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise bad_option(where, f"must be a number, got {raw!r}") from None
-    if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw)
+    if kind is float and isinstance(raw, float) and not math.isfinite(raw):
+        raise bad_option(where, f"must be a finite number, got {raw!r}")
     if not isinstance(raw, kind) or (isinstance(raw, bool) and kind is not bool):
         names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
         raise bad_option(where, f"must be {names[kind]}, got {raw!r}")

@@ -28,8 +28,11 @@ def train_folds(
     which it can then speak without having seen them, and starts from another seed. Returns their folders.
 
     A run that was killed goes on at the fold, and within it at the checkpoint, where it was. `resume` and errors are
-    as in `train`; InvalidInput also when a finished fold in `out` is of another configuration.
+    as in `train`; InvalidInput also when a finished fold in `out` is of another configuration, and when `out` is a
+    model itself: that would be taken for the teacher, and its folds for none.
     """
+    if (out / SETTINGS_FILE).exists():
+        raise InvalidInput("training_config", f"{out} holds a model: give another --out for the folds")
     folders = []
     for fold, policy in enumerate(_policies(config, folds)):
         folder = out / f"fold-{fold}"

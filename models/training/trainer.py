@@ -133,7 +133,7 @@ class MultiTaskTrainer(Trainer):  # type: ignore[misc]
             self.control.should_training_stop = True
         figures = {f"{task}/{source}": one.share for task, by in measured.items() for source, one in by.items()}
         self.course.epochs.append({name: round(share, 4) for name, share in figures.items()})
-        parts = ", ".join(f"{name} {share:.4f}" for name, share in figures.items())
+        parts = ", ".join(f"{name} {share:.4f}" for name, share in figures.items()) or "not measured"
         self.report(f"epoch {self.state.epoch:g}/{self._config.epochs}: held-out accuracy {parts}")
         metrics = {f"eval_{name}": share for name, share in figures.items()} | {"eval_score": reached}
         self.log(metrics)

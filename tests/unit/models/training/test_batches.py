@@ -115,3 +115,11 @@ def test_a_batch_without_any_label_left_still_has_a_shape(tokenizer: Tokenizer) 
     batch = collate(tokenise(tokenizer, [Example(text="firma", labels=())]), padding_id=0, sources={})
     assert batch["labels"] == batch["teachers"] == {}
     assert torch.equal(batch["attention_mask"], torch.ones((1, 3), dtype=torch.int64))
+
+
+def test_names_beyond_the_cut_are_counted_by_task(tokenizer: Tokenizer) -> None:
+    examples = [
+        Example(text="firma holds , firmb plunges", labels=(about("firma"), about("firmb"), about(task="topic"))),
+        Example(text="holds holds holds firma", labels=(about("firma", task="names"),)),
+    ]
+    assert TrainingSet(examples, tokenizer, max_tokens=5).cut_off() == {"mood": (1, 2), "names": (1, 1)}

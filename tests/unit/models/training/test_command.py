@@ -16,7 +16,7 @@ from domain.errors import InvalidInput
 from models.folder import read_settings
 from models.seen import read_seen
 from models.training import __main__ as program
-from models.training.command import Request, execute
+from models.training.command import Request, execute, out_of
 from service.cli import app
 
 
@@ -59,6 +59,11 @@ def test_a_search_prints_its_table_and_where_the_best_is(place: Path, tmp_path: 
     lines = _lines(place, search=2, out=tmp_path)
     assert lines[-1] == f"the best is in {tmp_path / 'best.yml'}"
     assert lines[-4].split() == ["trial", "score", "batch_size"]
+
+
+def test_the_folder_where_the_command_is_called_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert out_of(Request(config="train.yml", out=Path())) == tmp_path
 
 
 def test_options_that_exclude_each_other_are_refused(place: Path, tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ def test_an_unknown_option_is_named_with_the_nearest_known_one() -> None:
         ("name=null", "name: must be a text, got None"),
         ("data.7.weight=2", "data.7.weight: there is no such place"),
         ("epochs", "epochs: a change is written key=value"),
+        ("data.0.weight=.inf", "data.0.weight: must be a finite number, got inf"),
+        ("tasks.topic.weight=1e999", "tasks.topic.weight: must be a finite number, got inf"),
+        ("r_drop=.nan", "r_drop: must be a finite number, got nan"),
+        pytest.param(f"r_drop=1{'0' * 400}", "r_drop: must be a number", id="longer than a number may be"),
         ("epochs=[", "epochs: '[' is no YAML value"),
     ],
 )

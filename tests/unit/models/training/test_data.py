@@ -73,6 +73,32 @@ def test_a_row_may_have_any_number_of_labels_where_the_task_asks_for_several(tmp
     assert read_file(listed, kind=Kind.MULTI)[0].shares == {"fees": 1.0}
 
 
+def test_the_label_0_of_a_row_that_may_have_several_is_a_label(tmp_path: Path) -> None:
+    path = write(tmp_path, '{"text": "x", "label": 0}\n{"text": "y", "label": null}\n')
+    assert [dict(row.shares) for row in read_file(path, labels=("0", "1"), kind=Kind.MULTI)] == [{"0": 1.0}, {}]
+
+
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTI])
+def test_rows_without_a_label_are_left_out_where_the_map_says_so(tmp_path: Path, kind: Kind) -> None:
+    path = write(
+        tmp_path,
+        '{"text": "a", "label": "up"}\n{"text": "b", "label": ""}\n{"text": "c", "label": null}\n{"text": "d"}\n',
+    )
+    left_out: Counter[LeftOut] = Counter()
+    found = read_file(path, kind=kind, label_map={"": None}, left_out=left_out)
+    assert [row.text for row in found] == ["a"]
+    assert left_out == {LeftOut.MAPPED_TO_NULL: 3}
+    with pytest.raises(InvalidInput, match="there is no column 'label'"):
+        read_file(write(tmp_path, "text\na\n", "rows.csv"), label_map={"": None})
+
+
+def test_a_csv_cell_may_be_as_long_as_a_text_of_a_json_line(tmp_path: Path) -> None:
+    text = "up " * 50_000
+    cell = write(tmp_path, f"text,label\n{text},a\n", "rows.csv")
+    line = write(tmp_path, f'{{"text": "{text}", "label": "a"}}\n')
+    assert read_file(cell)[0].text == read_file(line)[0].text
+
+
 def test_a_row_with_a_label_to_leave_out_is_left_out_whatever_other_labels_it_has(tmp_path: Path) -> None:
     path = write(tmp_path, "text,label\nloan refused,fees; unclear\nnothing said,unclear\nboth,fees\n", "rows.csv")
     left_out: Counter[LeftOut] = Counter()
@@ -112,7 +138,9 @@ def test_texts_can_be_read_without_labels(tmp_path: Path) -> None:
         ('{"text": "x"}', "there is no column 'label'"),
         ('{"txt": "x", "label": "negative"}', "there is no column 'text'; did you mean txt?"),
         ('{"text": 1, "label": "negative"}', "column 'text' must hold a text, got 1"),
-        ('{"text": "x", "label": null}', "column 'label' must hold a label, got None"),
+        ('{"text": "x", "label": null}', 'got None; remove the row, or map "" to null'),
+        ('{"text": "x", "label": 1.5}', "column 'label' must hold a label, got 1.5"),
+        pytest.param("[" * 100_000, "not a JSON object (maximum recursion depth exceeded", id="deep"),
         ('{"text": "x", "label": "negativ"}', "unknown label 'negativ'; did you mean negative?"),
         ('{"text": "x", "label": "?"}', "unknown label '?'; known: negative, neutral, positive"),
         ('{"text": " ", "label": "negative"}', "column 'text' is empty"),
@@ -131,6 +159,9 @@ def test_a_bad_csv_row_is_named_by_file_and_line(tmp_path: Path) -> None:
         write(tmp_path, "text,label\nx,a\nx\n", "rows.csv")
     )
     assert "rows.csv:1: there is no column 'label'" in refused(write(tmp_path, "text,lable\nx,a\n", "rows.csv"))
+    assert "rows.csv:1: column 'text' is there twice" in refused(
+        write(tmp_path, "text,label,text\nx,a,y\n", "rows.csv")
+    )
 
 
 def test_what_is_no_text_at_all_is_named_by_its_line(tmp_path: Path) -> None:

@@ -23,10 +23,23 @@ def test_cross_entropy_of_a_label_is_minus_the_log_of_its_probability() -> None:
     assert torch.allclose(loss, -LOGITS.log_softmax(-1)[[0, 1], [1, 2]])
 
 
-def test_soft_labels_smoothing_and_class_weights_change_the_terms_as_defined() -> None:
+def test_soft_labels_smoothing_and_class_weights_change_the_loss_as_defined() -> None:
     loss = label_loss(LOGITS, SOFT, Loss(label_smoothing=0.3), Kind.SINGLE, WEIGHTS)
-    expected = -((SOFT * 0.7 + 0.1) * WEIGHTS * LOGITS.log_softmax(-1)).sum(-1)
+    expected = -(SOFT * WEIGHTS).sum(-1) * ((SOFT * 0.7 + 0.1) * LOGITS.log_softmax(-1)).sum(-1)
     assert torch.allclose(loss, expected)
+    each = label_loss(LOGITS, SOFT, Loss(label_smoothing=0.3), Kind.MULTI, WEIGHTS)
+    entropy = functional.binary_cross_entropy(LOGITS.sigmoid(), SOFT * 0.7 + 0.15, reduction="none")
+    assert torch.allclose(each, ((1 - SOFT + WEIGHTS * SOFT) * entropy).mean(-1))
+
+
+@pytest.mark.parametrize("loss", LossKind)
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTI])
+def test_a_rare_class_that_weighs_much_is_no_answer_to_the_rows_without_it(loss: LossKind, kind: Kind) -> None:
+    policy, weights = Loss(kind=loss, label_smoothing=0.1), torch.tensor([1.0, 100.0])
+    logits = torch.zeros((1, 2), requires_grad=True)
+    label_loss(logits, torch.tensor([[1.0, 0.0]]), policy, kind, weights).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0] < 0 < logits.grad[0, 1], "a step makes the common label likelier and the rare one less so"
 
 
 @pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTI])

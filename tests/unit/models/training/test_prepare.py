@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from support.tiny_models import TREE, WORDS, tiny_config, tiny_data, tiny_encoder, tiny_model, write_rows
 from transformers import RobertaConfig, RobertaModel
@@ -90,3 +91,14 @@ def test_rates_by_layer_want_layers_with_numbers(place: Path, tmp_path: Path, mo
     monkeypatch.setattr("models.training.rates._layers", lambda encoder: 0)
     with pytest.raises(InvalidInput, match=r"optimiser\.layer_decay: this encoder's layers are not numbered"):
         heads(place / "encoder", place, "optimiser.layer_decay=0.9")
+
+
+@pytest.mark.parametrize(("task", "options"), [("type", ""), ("items", ""), ("get", "source_bias: true")])
+def test_a_task_cannot_be_called_what_torch_calls_something_of_its_own(place: Path, task: str, options: str) -> None:
+    tree = {
+        **TREE,
+        "tasks": {task: {"labels": [*WORDS], **yaml.safe_load(f"{{{options}}}")}},
+        "data": [{"source": "moods", "file": "moods.jsonl", "task": task}],
+    }
+    with pytest.raises(InvalidInput, match=rf"tasks\.{task}: torch uses this name itself; choose another one"):
+        heads(place / "encoder", place, tree=tree)

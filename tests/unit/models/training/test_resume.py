@@ -138,3 +138,23 @@ def test_a_run_that_replaces_a_model_and_is_killed_goes_on_with_or_without_sayin
 def test_resuming_without_anything_to_resume_is_refused(start: Path) -> None:
     with pytest.raises(InvalidInput, match="nothing to resume"):
         tiny_model(start, "epochs=1", resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "method.frozen=[word_embeddings]",
+        "method.name=head",
+        "method.name=lora",
+        "method.name=ia3",
+        "method={name: prefix, prefix_tokens: 2}",
+    ],
+)
+def test_a_run_that_leaves_weights_as_they_are_goes_on_to_the_same_weights(start: Path, change: str) -> None:
+    straight = shutil.move(tiny_model(start, *SHORT, change).folder, start / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        tiny_model(start, *SHORT, change, report=stop_at("epoch 1.60"))
+    lines: list[str] = []
+    resumed = tiny_model(start, *SHORT, change, report=lines.append)
+    assert "going on after step 25/50" in lines
+    assert same_weights(resumed.folder, straight)

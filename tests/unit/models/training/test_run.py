@@ -179,6 +179,62 @@ def test_names_in_one_text_get_labels_of_their_own(start: Path) -> None:
     assert named == {"C": "positive", "D": "negative"}
 
 
+LATE: dict[str, Any] = {**ENTITIES, "tasks": {"names": ENTITIES["tasks"]["entity_sentiment"]}, "max_tokens": 8}
+LATE["data"] = [{"source": "late", "file": "late.jsonl", "task": "names", "entity": "name"}]
+
+
+def late(data: Path, *, early: int) -> Path:
+    """Texts that name a firm beyond the eighth token, but for the first so many."""
+    data.mkdir()
+    rows = [(" ".join(["firmz"] * (0 if number < early else 20)), number) for number in range(40)]
+    write_rows(
+        data / "late.jsonl",
+        [{"text": f"{far} firma {number}", "name": "firma", "label": [*WORDS][number % 2]} for far, number in rows],
+    )
+    return data
+
+
+def test_names_that_are_all_beyond_the_cut_are_refused_with_the_option_to_raise(start: Path, tmp_path: Path) -> None:
+    data = late(tmp_path / "late", early=0)
+    config = tiny_config(start / "encoder", "held_out={share: 0}", tree=LATE)
+    words = r"40 of 40 names of task names lie beyond max_tokens \(8\): raise it"
+    with pytest.raises(InvalidInput, match=words):
+        dry_run(config, data_dir=data, report=lambda line: None)
+    with pytest.raises(InvalidInput, match=words):
+        train(config, out=tmp_path / "model", data_dir=data, device="cpu", report=lambda line: None)
+    assert not (tmp_path / "model").exists()
+
+
+def test_names_of_which_some_are_beyond_the_cut_are_counted_and_the_others_learnt(start: Path, tmp_path: Path) -> None:
+    data = late(tmp_path / "late", early=30)
+    lines: list[str] = []
+    config = tiny_config(start / "encoder", "held_out={share: 0}", "epochs=1", tree=LATE)
+    train(config, out=tmp_path / "model", data_dir=data, device="cpu", report=lines.append)
+    assert "10 of 40 names of task names lie beyond max_tokens (8): raise it" in lines
+
+
+def test_an_epoch_says_so_where_nothing_that_is_held_out_can_be_measured(start: Path, tmp_path: Path) -> None:
+    data, lines = late(tmp_path / "late", early=30), list[str]()
+    shutil.copy(data / "late.jsonl", data / "early.jsonl")
+    write_rows(data / "late.jsonl", [{"text": "firmz " * 20 + "firma", "name": "firma", "label": "negative"}])
+    early = {**LATE["data"][0], "source": "early", "file": "early.jsonl"}
+    tree = {**LATE, "data": [early, {**LATE["data"][0], "held_out": True}], "held_out": {"share": 0}}
+    config = tiny_config(start / "encoder", "epochs=1", tree=tree)
+    train(config, out=tmp_path / "model", data_dir=data, device="cpu", report=lines.append)
+    assert "epoch 1/1: held-out accuracy not measured" in lines
+
+
+def test_a_model_is_written_to_the_folder_where_the_command_is_called(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    config = tiny_config(start / "encoder", "epochs=1", "max_steps=1")
+    result = train(config, out=Path(), data_dir=start / "data", device="cpu", report=lambda line: None)
+    assert result.folder == tmp_path / "here"
+    assert read_settings(tmp_path / "here").name == "tiny"
+
+
 def test_a_text_may_have_several_labels(start: Path, tmp_path: Path) -> None:
     data = tmp_path / "many"
     data.mkdir()

@@ -156,6 +156,19 @@ def test_a_value_that_yaml_takes_for_a_text_is_the_configurations_own_all_the_sa
     assert trial.values == {"optimiser.learning_rate": 3e-5}
 
 
+def test_what_the_configuration_does_not_say_itself_is_drawn_in_the_first_trial_too(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_arguments: Any, out: Path, **_options: Any) -> TrainingResult:
+        return TrainingResult(folder=out, settings=None, score=0.5, accuracy={})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", trained)
+    unsaid = {"tasks.sentiment.loss.class_weights.negative": [1.0, 2.0], "data.0.map.positive": ["neutral", "negative"]}
+    (trial,) = _search(place, 1, tmp_path, search={"space": {"epochs": [2, 3], **unsaid}})
+    assert trial.values["epochs"] == 3
+    assert all(trial.values[key] in values for key, values in unsaid.items())
+
+
 def test_more_trials_are_added_to_a_search_and_another_configuration_is_not(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

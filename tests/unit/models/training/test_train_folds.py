@@ -104,6 +104,12 @@ def test_one_fold_is_refused(place: Path, tmp_path: Path) -> None:
         train_folds(tiny_config(place / "encoder"), 1, out=tmp_path, data_dir=place / "data")
 
 
+def test_folds_are_not_put_into_a_model_which_would_be_taken_for_the_teacher(place: Path, teachers: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"fold-0 holds a model: give another --out"):
+        train_folds(tiny_config(place / "encoder"), 2, out=teachers / "fold-0", data_dir=place / "data")
+    assert not (teachers / "fold-0" / "fold-0").exists()
+
+
 def test_a_student_learns_from_its_teachers_what_nothing_is_labelled_for(
     place: Path, teachers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
