@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.http import correcting, errors, health, posting, reading
+from service.http.limit import Limited
 from service.http.measure import Measured
+from service.http.origin import refuse_foreign_pages
 from service.http.parts import Parts, Probes
 
 _DESCRIPTION = """\
@@ -28,9 +30,11 @@ def create_app(parts: Parts) -> FastAPI:
         description=_DESCRIPTION,
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},
+        dependencies=[Depends(refuse_foreign_pages)],
     )
     app.state.parts = parts
-    app.state.probes = parts.probes
+    app.state.prober = health.Prober(parts.probes)
+    app.add_middleware(Limited, most=parts.policy.max_requests)
     app.add_middleware(Measured, telemetry=parts.telemetry)
     errors.install(app)
     app.include_router(health.router, tags=["operations"])
@@ -43,7 +47,7 @@ def create_app(parts: Parts) -> FastAPI:
 def create_probe_app(probes: Probes) -> FastAPI:
     """/livez, /readyz and /metrics alone, for processes that have no other API."""
     app = FastAPI(title="Groundswell", version="1", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.probes = probes
+    app.state.prober = health.Prober(probes)
     errors.install(app)
     app.include_router(health.router)
     return app

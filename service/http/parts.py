@@ -54,6 +54,8 @@ class HttpPolicy:
     max_documents: int = 1000
     """In one request; as many corrections."""
     max_windows: int = 10_000
+    max_requests: int = 200
+    """Under way at once."""
     lateness: timedelta = timedelta(minutes=5)
     """What the watermark is computed with."""
 
@@ -79,12 +81,5 @@ def _parts_of(request: Request) -> Parts:
     return cast("Parts", request.app.state.parts)
 
 
-def _probes_of(request: Request) -> Probes:
-    return cast("Probes", request.app.state.probes)
-
-
 GivenParts = Annotated[Parts, Depends(_parts_of)]
-"""How a route asks for them."""
-
-GivenProbes = Annotated[Probes, Depends(_probes_of)]
 """How a route asks for them."""

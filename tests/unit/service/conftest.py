@@ -30,7 +30,7 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
         telemetry=world.telemetry,
         probes=Probes(checks=world.checks, render_metrics=world.telemetry.render, timeout=0.2),
         clock=lambda: at(60),
-        policy=HttpPolicy(max_body_bytes=2000, max_documents=3, max_windows=100),
+        policy=HttpPolicy(max_body_bytes=2000, max_documents=3, max_windows=100, max_requests=2),
     )
     transport = httpx.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

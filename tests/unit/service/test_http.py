@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import jsonschema
+import pytest
 from support.http_world import World
 
 from domain.errors import TemporaryError
@@ -52,6 +56,34 @@ async def test_a_dependency_that_is_down_is_named_with_its_detail(client: httpx.
     assert postgres == {"name": "postgres", "ready": False, "detail": "no answer within 0.2 s"}
 
 
+async def test_a_probe_that_hangs_takes_one_thread_however_often_it_is_asked(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    begun: list[threading.Event] = []
+
+    def hangs() -> str:
+        begun.append(threading.Event())
+        begun[-1].wait(10)
+        raise TemporaryError("nothing listens at h:9092")
+
+    world.checks += [Check(name="kafka", probe=hangs), Check(name="postgres", probe=lambda: "schema 1")]
+
+    async def said() -> list[str]:
+        return [one["detail"] for one in (await client.get("/readyz")).json()["dependencies"]]
+
+    assert await asyncio.gather(said(), said()) == [["no answer within 0.2 s", "schema 1"]] * 2
+    assert await said() == ["no answer within 0.2 s", "schema 1"]
+    assert len(begun) == 1
+
+    waiting = asyncio.create_task(said())
+    await asyncio.sleep(0.05)
+    begun[0].set()
+    assert await waiting == ["nothing listens at h:9092", "schema 1"]
+    assert await said() == ["no answer within 0.2 s; before, it was: nothing listens at h:9092", "schema 1"]
+    assert len(begun) == 2
+    begun[1].set()
+
+
 async def test_requests_are_measured_by_route_and_never_by_address(client: httpx.AsyncClient) -> None:
     await client.get("/v1/subjects/entity:AAPL/windows")
     await client.get("/nowhere/secret")
@@ -70,6 +102,57 @@ async def test_other_processes_answer_the_probes_and_nothing_else() -> None:
             path: (await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics", "/v1/alerts")
         }
     assert statuses == {"/livez": 200, "/readyz": 200, "/metrics": 200, "/v1/alerts": 404}
+
+
+# --- who may ask, and how many --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 202),
+        ({"origin": "http://test"}, 202),
+        ({"origin": "http://test", "sec-fetch-site": "same-origin"}, 202),
+        ({"origin": "https://proxied.example", "sec-fetch-site": "same-origin"}, 202),
+        ({"sec-fetch-site": "none"}, 202),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "http://test:8000"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://test", "sec-fetch-site": "same-site"}, 403),
+    ],
+)
+async def test_a_page_of_another_site_can_change_nothing(
+    client: httpx.AsyncClient, world: World, headers: dict[str, str], status: int
+) -> None:
+    answer = await client.post(
+        "/v1/documents", content='{"text": "a"}', headers={"content-type": "text/plain"} | headers
+    )
+    assert (answer.status_code, len(world.publisher.published)) == (status, 1 if status == 202 else 0)
+    assert status == 202 or answer.headers["content-type"] == "application/problem+json"
+    assert (await client.get("/v1/alerts", headers=headers)).status_code == 200
+
+
+async def test_more_requests_than_may_be_under_way_are_told_to_try_again(client: httpx.AsyncClient) -> None:
+    begun = asyncio.Semaphore(0)
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        begun.release()
+        await go_on.wait()
+        yield b'{"text": "a"}'
+
+    under_way = [asyncio.create_task(client.post("/v1/documents", content=slow())) for _ in range(2)]
+    for _ in under_way:
+        await begun.acquire()
+    answer = await client.get("/v1/alerts")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (await client.get("/livez")).status_code == 200
+
+    go_on.set()
+    assert [one.status_code for one in await asyncio.gather(*under_way)] == [202, 202]
+    assert (await client.get("/v1/alerts")).status_code == 200
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------

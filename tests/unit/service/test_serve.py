@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,23 @@ def test_a_container_is_healthy_when_a_process_of_it_answers_on_one_of_the_ports
     with served(create_probe_app(PROBES), host="127.0.0.1", port=port):
         assert subprocess.run(command, cwd=folder, check=False).returncode == 0
     assert subprocess.run(command, cwd=folder, check=False).returncode == 1
+
+
+def test_a_server_on_loopback_answers_to_its_own_names_alone(port: int) -> None:
+    def status(host: str, name: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with served(create_probe_app(PROBES), host=host, port=port), closing(connection):
+            while not is_alive(port):
+                time.sleep(0.01)
+            connection.request("GET", "/metrics", headers={"Host": name})
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get_content_type()
+
+    for name in (f"localhost:{port}", "127.0.0.1", "[::1]:80", "LOCALHOST"):
+        assert status("127.0.0.1", name) == (200, "text/plain")
+    for name in ("evil.example", f"evil.example:{port}", "localhost.evil.example"):
+        assert status("localhost", name) == (421, "application/problem+json")
+    assert status("0.0.0.0", "sentiment.example") == (200, "text/plain")
 
 
 def test_a_port_that_is_taken_is_an_error_that_says_so(port: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +37,8 @@ def publisher() -> KafkaPublisher:
         ({"text": "x", "published_at": "yesterday"}, "bad_date"),
         ({"text": "x", "published_at": "2026-05-01T12:05:01Z"}, "date_ahead"),
         ({"text": "x", "symbols": [f"S{n}" for n in range(51)]}, "too_many_symbols"),
+        ({"text": "x", "ignored": "a" * 1_000_000}, "field_too_long"),
+        ({"text": "x", "symbols": ["AAPL"] * 300_000}, "field_too_long"),
     ],
 )
 def test_each_document_that_is_not_valid_is_named_with_its_reason(item: dict[str, Any], reason: str) -> None:
@@ -52,6 +57,45 @@ def test_all_that_are_not_valid_are_named_at_once() -> None:
         (0, "not_an_object"),
         (2, "bad_kind"),
     ]
+
+
+def test_while_kafka_is_away_one_attempt_to_connect_is_made_for_all_and_its_failure_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts: list[threading.Event] = []
+
+    def connect(_: KafkaPublisher) -> None:
+        attempts.append(threading.Event())
+        attempts[-1].wait(10)
+        raise TemporaryError("nothing listens")
+
+    monkeypatch.setattr(KafkaPublisher, "_connect", connect)
+    kafka = publisher()
+
+    def outcome() -> tuple[str, float | None]:
+        with pytest.raises(TemporaryError) as raised:
+            kafka.publish([{"text": "good"}])
+        return str(raised.value), raised.value.delay
+
+    with ThreadPoolExecutor() as threads:
+
+        def attempt(number: int) -> Future[tuple[str, float | None]]:
+            one = threads.submit(outcome)
+            while len(attempts) < number:
+                time.sleep(0.001)
+            return one
+
+        waiting = [attempt(1), *(threads.submit(outcome) for _ in range(3))]
+        attempts[0].set()
+        assert [one.result() for one in waiting] == [("nothing listens", 5.0)] * 4
+        assert len(attempts) == 1
+
+        monkeypatch.setattr("stream.publish._PAUSE", 0.0)
+        # The next attempt is due: one makes it, and nobody waits for it.
+        trying = attempt(2)
+        assert outcome() == ("nothing listens", 5.0)
+        attempts[1].set()
+        assert trying.result() == ("nothing listens", 0.0)
 
 
 def test_a_kafka_that_is_not_there_is_an_error_to_be_tried_again() -> None:
