@@ -53,7 +53,7 @@ def convert(network: nn.Module, tasks: Sequence[str], file: Path, *, calibration
     with. A network that is pooled at its first token computes its last layer for that token alone.
 
     Changes `network`. What is at `file` is replaced once the new model is whole: a process that serves it has it mapped
-    into its memory. Raises PermanentError when OpenVINO can't take the network, or the file can't be written.
+    into its memory. Raises PermanentError when OpenVINO or NNCF can't take the network, or the file can't be written.
     """
     openvino = import_openvino()
     if isinstance(network, MultiTaskNetwork) and _needs_first_token_alone(network):
@@ -61,7 +61,7 @@ def convert(network: nn.Module, tasks: Sequence[str], file: Path, *, calibration
     with _quiet():
         model = _converted(openvino, _InOrder(network, tasks).eval(), tasks)
         if calibration is not None:
-            model = _quantised(model, calibration)
+            model = _quantised(model, calibration, of=network)
     file.parent.mkdir(exist_ok=True, parents=True)
     new = file.with_name(f"new-{file.name}")
     try:
@@ -106,7 +106,7 @@ def _converted(openvino: Any, network: nn.Module, tasks: Sequence[str]) -> Any:
     return model
 
 
-def _quantised(model: Any, calibration: Sequence[Batch]) -> Any:
+def _quantised(model: Any, calibration: Sequence[Batch], *, of: nn.Module) -> Any:
     import nncf
     from nncf.quantization.advanced_parameters import (
         AdvancedQuantizationParameters,
@@ -114,19 +114,29 @@ def _quantised(model: Any, calibration: Sequence[Batch]) -> Any:
         OverflowFix,
     )
 
-    return nncf.quantize(
-        model,
-        nncf.Dataset([dict(zip(INPUTS, (batch.ids, batch.mask), strict=True)) for batch in calibration]),
-        model_type=nncf.ModelType.TRANSFORMER,
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(calibration),
-        # Weights of seven bits: a processor without VNNI adds products in 16 bits, which those of eight overflow, and
-        # would give other scores than one that has it (by up to 0.08; with this by 0.012).
-        advanced_parameters=AdvancedQuantizationParameters(
-            overflow_fix=OverflowFix.ENABLE,
-            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=SMOOTHING),
-        ),
+    dataset = nncf.Dataset([dict(zip(INPUTS, (batch.ids, batch.mask), strict=True)) for batch in calibration])
+    # Weights of seven bits: a processor without VNNI adds products in 16 bits, which those of eight overflow, and
+    # would give other scores than one that has it (by up to 0.08; with this by 0.012).
+    advanced = AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE,
+        smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=SMOOTHING),
     )
+    try:
+        return nncf.quantize(
+            model,
+            dataset,
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(calibration),
+            advanced_parameters=advanced,
+        )
+    except Exception as error:  # NNCF's errors have no type in common, and it lets OpenVINO's through
+        kinds = (getattr(getattr(part, "config", None), "model_type", None) for part in of.modules())
+        kind = next(filter(None, kinds), "unknown")
+        raise PermanentError(
+            f"NNCF cannot quantise an encoder of type {kind} ({type(error).__name__}): leave it in full precision "
+            "(compress --full-precision, models.export --fp32)"
+        ) from error
 
 
 @contextlib.contextmanager

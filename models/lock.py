@@ -27,7 +27,8 @@ def alone(out: Path) -> Iterator[None]:
     """Within it no other process, nor another thread, is within this for the same `out`. It holds `OUT.lock`, which is
     gone afterwards; one that a killed process left holds nobody up. Raises PermanentError, rather than wait, when
     somebody is, and when the file can't be made."""
-    file = out.with_name(f"{out.name}.lock")
+    whole = out.absolute()  # "." has no name
+    file = whole.with_name(f"{whole.name}.lock")
     with _opened(file, str(file), "give another --out") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -77,7 +77,7 @@ def open_message(headers: Headers, value: bytes) -> Envelope:
     content_type = attributes.get(_CONTENT_TYPE, "")
     if content_type.lower().startswith(_STRUCTURED):
         if not content_type.lower().startswith(_STRUCTURED + "+json"):
-            raise InvalidInput(Reason.DATA, f"CloudEvents come one by one and as JSON, not as {content_type[:80]}")
+            raise InvalidInput(Reason.DATA, f"CloudEvents come one by one and as JSON, not as {content_type[:80]!r}")
         return open_structured(value)
     _check_version(attributes.get("ce_specversion"))
     for name in _REQUIRED:
@@ -133,4 +133,4 @@ def _check_version(version: str | None) -> None:
 
 def _check_content_type(content_type: str | None) -> None:
     if content_type is not None and not _JSON.fullmatch(content_type.strip()):
-        raise InvalidInput(Reason.DATA, f"the CloudEvent's data is {content_type[:80]}: only JSON is understood")
+        raise InvalidInput(Reason.DATA, f"the CloudEvent's data is {content_type[:80]!r}: only JSON is understood")

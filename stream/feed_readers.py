@@ -36,6 +36,7 @@ class BadRowReason(StrEnum):
     NOT_AN_OBJECT = "not_an_object"
     NOT_CSV = "not_csv"
     WRONG_FIELD_COUNT = "wrong_field_count"
+    UNREADABLE_VALUE = "unreadable_value"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +163,33 @@ def _read_parquet(source: BinaryIO) -> Iterator[tuple[int, Row | BadRow]]:
         number = 0
         for batch in file.iter_batches(batch_size=1024):
             # Python's datetime holds microseconds; pyarrow refuses to cut nanoseconds unless told.
-            columns = [_microseconds(column) for column in batch.columns]
-            for values in zip(*(column.to_pylist() for column in columns), strict=True):
+            columns = [_values(_microseconds(column)) for column in batch.columns]
+            for values in zip(*columns, strict=True):
                 number += 1
-                yield number, dict(zip(batch.schema.names, values, strict=True))
+                row = dict(zip(batch.schema.names, values, strict=True))
+                wrong = next((name for name, value in row.items() if isinstance(value, Exception)), None)
+                if wrong is None:
+                    yield number, row
+                else:
+                    message = f"{wrong} holds a value that can't be read: {row[wrong]}"
+                    yield number, _bad(number, BadRowReason.UNREADABLE_VALUE, message)
     except pyarrow.ArrowException as error:
         raise InvalidInput("unreadable_file", f"the file is not Parquet that can be read: {error}") from error
+
+
+def _values(column: Any) -> list[Any]:
+    """Python's values; in place of one that Python has none for, such as a date in the year 33658, what it says."""
+    try:
+        return cast("list[Any]", column.to_pylist())
+    except (OverflowError, ValueError):
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError) as error:
+        return error
 
 
 def _microseconds(column: Any) -> Any:

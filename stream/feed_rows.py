@@ -18,7 +18,7 @@ from stream import messages
 from stream.feed_readers import Row
 from stream.fields import encode, kind_of
 from stream.messages import MessagePolicy
-from stream.times import BadTime, parse_time
+from stream.times import BadTime, in_range, parse_time
 
 FIELDS: Final = ("id", "text", "title", "source", "url", "author", "lang", "symbols")
 """The fields of a document that a row may give, besides `published_at` and `kind`."""
@@ -126,7 +126,10 @@ def understand_date(given: Any) -> datetime:
     count as UTC. Raises BadTime."""
     match given:
         case datetime():
-            at = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+            try:
+                at = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+            except OverflowError as error:
+                raise BadTime(f"{given!s} is not a date: {error}") from error
         case date():
             at = datetime(given.year, given.month, given.day, tzinfo=UTC)
         case str() if _ISO_WITHOUT_OFFSET.fullmatch(given):
@@ -142,9 +145,7 @@ def understand_date(given: Any) -> datetime:
             return parse_time(given)
         case _:
             raise BadTime(f"{str(given)[:40]!r} is not a date")
-    if at < EPOCH:
-        raise BadTime(f"{given!s} is before 1970")
-    return at
+    return in_range(given, at)
 
 
 def split_symbols(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from domain.classification import ModelRef
-from domain.errors import InvalidInput, PermanentError
+from domain.errors import GroundswellError, InvalidInput, PermanentError
 from models.compression.data import recovery
 from models.compression.measure import Quality, Size, Speed, quality, size, speed
 from models.compression.policy import Policy
@@ -83,8 +83,10 @@ def compress(
     on the processor, as they are served there.
 
     Raises InvalidInput or PermanentError, before the long work, for what is wrong with the model, the data or the
-    policy, and when another process is compressing to `out`.
+    policy, and when another process is compressing to `out`; and PermanentError when what is left can't be quantised,
+    of which nothing but a recovery is kept.
     """
+    out = out.absolute()  # what is made lies beside it, and "." has no name
     with alone(out):
         _put_back(out)
         settings = read_settings(folder)
@@ -112,15 +114,19 @@ def compress(
             )
         work.clear(recovered=resume is False)
         new = work.pruned
-        _write(network, folder, settings, new)
-        if policy.takes_out and policy.recover_epochs:
-            new = work.recovered
-            if new.exists():
-                report("what is left has recovered before")
-            else:
-                train(config, out=new, data_dir=data_dir, resume=resume, device=device, report=report)
-        report("quantising" if policy.int8 else "converting")
-        export(new, [example.text for example in _sample(corpus, CALIBRATION_TEXTS, policy.seed)], int8=policy.int8)
+        try:
+            _write(network, folder, settings, new)
+            if policy.takes_out and policy.recover_epochs:
+                new = work.recovered
+                if new.exists():
+                    report("what is left has recovered before")
+                else:
+                    train(config, out=new, data_dir=data_dir, resume=resume, device=device, report=report)
+            report("quantising" if policy.int8 else "converting")
+            export(new, [example.text for example in _sample(corpus, CALIBRATION_TEXTS, policy.seed)], int8=policy.int8)
+        except GroundswellError:
+            work.give_up()
+            raise
 
         before, after = load_classifier(folder, device="cpu"), load_classifier(new, device="cpu")
         texts = sorted({text for asked in questions.values() for text in asked.texts})
@@ -145,6 +151,7 @@ def compress(
 def put_back(out: Path) -> None:
     """Undo half an exchange: a kill between the two renamings at the end of `compress` leaves nothing at `out`, and
     what was there in `OUT.compress/old`. Raises PermanentError when another process is at work on `out`."""
+    out = out.absolute()
     # Another process may be between the two.
     if (_work_folder(out) / _OLD).exists():
         with alone(out):
@@ -185,6 +192,13 @@ class _Work:
         """Remove what an earlier run left, but for its recovery."""
         for place in (self.pruned, self.refused, self.old, *([self.recovered] if recovered else [])):
             shutil.rmtree(place, ignore_errors=True)
+
+    def give_up(self) -> None:
+        """Remove what no later run needs: it makes all but the recovery anew."""
+        shutil.rmtree(self.pruned, ignore_errors=True)
+        for place in (self.folder / self.run, self.folder):
+            if place.exists() and not any(place.iterdir()):
+                place.rmdir()
 
     def remove(self) -> None:
         """Remove all but a refused model."""

@@ -48,13 +48,20 @@ def of_files(
     entity: str = "entity",
 ) -> Config:
     """Files with these columns; where none of them is held out, a tenth of the stories is. Raises InvalidInput for a
-    task that the model doesn't have, and for a file that isn't there."""
+    task that the model doesn't have, for one that is only measured, and for a file that isn't there."""
     if all(one.held_out for one in files):
         raise InvalidInput("compression_data", "there is nothing to calibrate or to learn from: give files with --data")
     for one in files:
         _check_task(settings, one.task)
         if not one.file.is_file():
             raise InvalidInput("compression_data", f"there is no file {one.file}")
+    learnt = {one.task for one in files if not one.held_out}
+    for one in files:
+        if one.task not in learnt:
+            raise InvalidInput(
+                "compression_data",
+                f"{one.file} measures task {one.task!r}, of which no file is learnt: give --data {one.task}=FILE too",
+            )
     return Config(
         name=settings.name,
         encoder="",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +49,12 @@ class Policy:
             raise InvalidInput("compression_policy", "say which layers stay or how many go, not both")
         if self.drop_layers < 0 or self.recover_epochs < 0:
             raise InvalidInput("compression_policy", "layers to drop and epochs must be at least 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise InvalidInput("compression_policy", f"learning_rate must be more than 0: {self.learning_rate}")
+        if self.batch_size < 1:
+            raise InvalidInput("compression_policy", f"batch_size must be at least 1: {self.batch_size}")
+        if not 0 <= self.seed < 2**32:
+            raise InvalidInput("compression_policy", f"seed must be at least 0 and below 2^32: {self.seed}")
         if not 0 <= self.prune_heads < 1:
             raise InvalidInput("compression_policy", f"prune_heads must be at least 0 and below 1: {self.prune_heads}")
         if not 0 <= self.max_loss <= 1:

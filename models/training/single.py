@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from domain.errors import InvalidInput, PermanentError
+from models.attention import pruned_heads
 from models.folder import ADAPTER_FILES, TOKENIZER_FILE, Kind, ModelSettings, Pooling, read_settings
 from models.network import MultiTaskNetwork, load_network
 
@@ -31,9 +33,13 @@ def export_single(folder: Path, task: str, out: Path) -> None:
     is put into that dense layer, so small that the tanh does nothing (or once with either sign, for the ReLU), and the
     class's last layer undoes it. Written in single precision; checked against the model before anything is kept.
 
-    Raises InvalidInput for an unknown task and for models that can't be written so: those that pool the mean of the
-    tokens, tasks of kind entity, learnt prefixes, other families of encoders.
+    Raises InvalidInput for an `out` that holds something, for an unknown task and for models that can't be written so:
+    those that pool the mean of the tokens, tasks of kind entity, learnt prefixes, heads that were pruned, other
+    families of encoders.
     """
+    out = out.absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise _refused(f"{out} is there and is no empty folder; give another one")
     settings = read_settings(folder)
     _check(folder, settings, task)
     network = load_network(folder, settings)
@@ -45,11 +51,15 @@ def export_single(folder: Path, task: str, out: Path) -> None:
         difference = (model(input_ids=ids, attention_mask=mask).logits - network(ids, mask)[task]).abs().max().item()
     if not difference < TOLERANCE:
         raise PermanentError(f"the exported model's logits differ by {difference:.1g}; nothing was written")
-    out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(out)
-    for name in (TOKENIZER_FILE, "tokenizer_config.json"):
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, out / name)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it, then renamed: what is there is whole.
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".making-") as place:
+        new = Path(place) / out.name
+        model.save_pretrained(new)
+        for name in (TOKENIZER_FILE, "tokenizer_config.json"):
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, new / name)
+        new.replace(out)
 
 
 def _check(folder: Path, settings: ModelSettings, task: str) -> None:
@@ -71,6 +81,8 @@ def _model(folder: Path, settings: ModelSettings, task: str, network: MultiTaskN
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.model_type not in _HEADS:
         raise _refused(f"encoders of type {config.model_type} can't be exported so; known: {', '.join(_HEADS)}")
+    if pruned_heads(config):
+        raise _refused(f"heads were taken out of {folder}, and transformers' classes have layers of equal width only")
     prefix, fill = _HEADS[config.model_type]
     config.num_labels = len(labels)
     config.id2label = dict(enumerate(labels))

@@ -82,7 +82,7 @@ def compress(
         typer.Option("--resume/--fresh", help="Go on with a recovery that was stopped, or start over. Default: go on."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where recovery runs: cpu, cuda or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of recovery, and of the texts that are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of recovery, and of the texts that are drawn.")] = 0,
 ) -> None:
     """Make a model smaller: fewer layers, fewer heads, int8. Says what it cost, and replaces none that lost too much.
 

@@ -11,6 +11,7 @@ from domain.correction import Correction
 from domain.errors import PermanentError
 from service.cli.app import Invocation, app
 from service.cli.models import By, you
+from service.cli.readable import readable
 
 if TYPE_CHECKING:
     from domain.ports import Corrections
@@ -89,11 +90,11 @@ def list_(
     standing = _opened(context)[1].standing(task=task)
     for one in [*reversed(standing)][:limit]:
         said = one.correction
-        about = f" of {said.entity}" if said.entity else ""
-        note = f": {said.note}" if said.note else ""
+        about = f" of {readable(said.entity)}" if said.entity else ""
+        note = f": {readable(said.note)}" if said.note else ""
         typer.echo(
-            f"{one.recorded_at:%Y-%m-%dT%H:%M:%SZ}  {said.document_id}  {said.task}{about} is {said.label}"
-            f"  ({said.by}{note})  {' '.join(one.text.split())[:60]}"
+            f"{one.recorded_at:%Y-%m-%dT%H:%M:%SZ}  {readable(said.document_id)}  {readable(said.task)}{about} is "
+            f"{readable(said.label)}  ({readable(said.by)}{note})  {readable(' '.join(one.text.split())[:60])}"
         )
     typer.echo(f"{len(standing)} correction{'' if len(standing) == 1 else 's'}")
 

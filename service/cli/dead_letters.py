@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from service.cli.app import Invocation, app
+from service.cli.readable import readable
 
 if TYPE_CHECKING:
     from stream.dead_letter_tools import DeadLetters, LetterFilter, StoredLetter
@@ -38,10 +39,11 @@ def list_letters(
     for stored in found.letters:
         letter = stored.letter
         typer.echo(
-            f"{stored.place}  {stored.stored_at:%Y-%m-%dT%H:%M:%SZ}  {letter.stage}  {letter.reason}  "
-            f"attempt {letter.attempt}  {letter.topic}:{letter.partition}:{letter.offset}  {letter.message}"
+            f"{stored.place}  {stored.stored_at:%Y-%m-%dT%H:%M:%SZ}  {readable(letter.stage)}  "
+            f"{readable(letter.reason)}  attempt {letter.attempt}  "
+            f"{readable(letter.topic)}:{letter.partition}:{letter.offset}  {readable(letter.message)}"
         )
-    reasons = "".join(f", {count} {name}" for name, count in sorted(found.reasons.items()))
+    reasons = "".join(f", {count} {readable(name)}" for name, count in sorted(found.reasons.items()))
     typer.echo(f"{found.total} dead letter{'' if found.total == 1 else 's'}{reasons}")
 
 
@@ -110,22 +112,11 @@ def _describe(stored: StoredLetter) -> list[str]:
     letter = stored.letter
     return [
         f"place:    {stored.place}, stored at {stored.stored_at:%Y-%m-%dT%H:%M:%SZ}",
-        f"from:     {letter.topic}, partition {letter.partition}, offset {letter.offset}",
-        f"refused:  {letter.at:%Y-%m-%dT%H:%M:%SZ} by {letter.stage}, attempt {letter.attempt}",
-        f"reason:   {letter.reason}",
-        f"message:  {letter.message}",
-        f"key:      {_readable(letter.key)}",
-        *(f"header:   {name}: {_readable(value)}" for name, value in letter.headers),
-        f"value:    {_readable(letter.value)}",
+        f"from:     {readable(letter.topic)}, partition {letter.partition}, offset {letter.offset}",
+        f"refused:  {letter.at:%Y-%m-%dT%H:%M:%SZ} by {readable(letter.stage)}, attempt {letter.attempt}",
+        f"reason:   {readable(letter.reason)}",
+        f"message:  {readable(letter.message)}",
+        f"key:      {readable(letter.key)}",
+        *(f"header:   {readable(name)}: {readable(value)}" for name, value in letter.headers),
+        f"value:    {readable(letter.value)}",
     ]
-
-
-def _readable(value: bytes | None) -> str:
-    """Text as it is when it can be shown, else as Python would write the bytes."""
-    if value is None:
-        return "null"
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return repr(value)
-    return text if text.isprintable() else repr(value)

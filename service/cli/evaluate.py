@@ -83,7 +83,7 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures, by task.")] = None,
     confusion: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the confusion matrix.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of resamples and folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of resamples and folds.")] = 0,
 ) -> None:
     """How good a model is: accuracy and F1 with intervals, calibration, speed, robustness."""
     if (data is None) == (data_dir is None):

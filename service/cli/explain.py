@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from service.cli.extras import extra
 if TYPE_CHECKING:
     from models.explain import Explanation
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MOST_WORDS = 10
 _VISIBLE = 0.05
 """A word is coloured from this share of the strongest one's attribution on."""
@@ -80,7 +82,7 @@ def _show(explanation: Explanation, console: Console) -> None:
         console.print("there is no word in the text")
         return
     most = max(abs(word.attribution) for word in explanation.words)
-    marked = Text(explanation.text)
+    marked = Text(_shown(explanation.text))
     for word in explanation.words:
         if abs(word.attribution) > most * _VISIBLE:
             marked.stylize(_shade(word.attribution / most), word.start, word.end)
@@ -88,7 +90,7 @@ def _show(explanation: Explanation, console: Console) -> None:
     # In figures too: not everyone sees colours, and no pipe has them.
     strongest = sorted(explanation.words, key=lambda word: -abs(word.attribution))[:_MOST_WORDS]
     for word in strongest:
-        console.print(Text(f"{word.attribution:+7.3f}  {word.word}"))
+        console.print(Text(f"{word.attribution:+7.3f}  {_shown(word.word)}"))
     if len(explanation.words) > len(strongest):
         console.print(Text(f"{'…':>7}  and {len(explanation.words) - len(strongest)} words that count for less"))
     console.print(
@@ -98,6 +100,12 @@ def _show(explanation: Explanation, console: Console) -> None:
             f"({explanation.steps} steps, off by {abs(explanation.delta):.1e})"
         )
     )
+
+
+def _shown(text: str) -> str:
+    """As long, so that words stay where they are: an escape sequence would change what the terminal shows of the
+    rest."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _shade(share: float) -> str:

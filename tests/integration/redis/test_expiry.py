@@ -179,6 +179,19 @@ def test_one_call_removes_only_so_much(
     assert reader.buckets(M, M + 60).counts == ledger.buckets(M, M + 60), "what is left is not read"
 
 
+def test_the_publishers_of_a_window_of_a_week_are_counted(
+    ledger: FakeLedger, reader: RedisWindowReader, fresh_redis: str
+) -> None:
+    windows = RedisWindows(
+        Redis(fresh_redis), prefix=PREFIX, source=ledger, retention=timedelta(days=8), lateness=timedelta(minutes=5)
+    )
+    windows.rebuild()
+    week = 7 * 24 * HOUR
+    record(ledger, windows, range(week))
+
+    assert reader.negative_publishers(OIL, M, M + week) == 3
+
+
 def test_a_rebuild_begins_at_the_retention(
     windows: RedisWindows, ledger: FakeLedger, held: Callable[[], list[int]]
 ) -> None:

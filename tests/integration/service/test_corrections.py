@@ -76,6 +76,18 @@ def test_a_correction_is_made_seen_by_analysts_exported_and_withdrawn(groundswel
     assert rows(dsn, "SELECT count(*) FROM correction") == [(2,)], "both stay on record"
 
 
+def test_what_strangers_wrote_cannot_write_over_the_terminal(groundswell: Command, dsn: str) -> None:
+    mean = make_scored(make_document("a\x1b[2J", text="b\x1b[2J"))
+    with history_at(dsn) as history:
+        history.append([make_batch([make_record(mean)], start=100)])
+    groundswell("corrections", "add", "a\x1b[2J", "--label", "negative", "--note", "c\x1b[2J")
+
+    (line,) = groundswell("corrections", "list").splitlines()[:-1]
+
+    assert line.isprintable()
+    assert all(rf"{one}\x1b[2J" in line for one in "abc")
+
+
 def test_what_is_wrong_is_said_and_nothing_is_put_on_record(groundswell: Command, dsn: str) -> None:
     with pytest.raises(InvalidInput, match="sentiment has no label 'bad'"):
         groundswell("corrections", "add", "ships", "--label", "bad")

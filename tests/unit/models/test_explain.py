@@ -204,6 +204,14 @@ def test_the_command_shows_the_words_the_strongest_first(folder: Path) -> None:
     assert "less that of [MASK] throughout (64 steps, off by" in last
 
 
+def test_an_escape_sequence_in_a_text_is_not_written_to_the_terminal(folder: Path) -> None:
+    result = groundswell("explain", "\x1b[2J soars \x9b2J", "--model", folder)
+    assert result.exception is None, result.exception
+    text = result.stdout.splitlines()[1]
+    assert text == "\ufffd[2J soars \ufffd2J"
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+
+
 def explained(*more: str) -> tuple[str, str]:
     """The name and the version of the model that the command explains without --model."""
     result = groundswell(*more, "explain", SHORT, "--json")

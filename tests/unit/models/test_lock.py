@@ -42,6 +42,15 @@ def test_a_second_process_is_refused_until_the_first_has_ended_however_it_ends(t
     assert not list(out.parent.iterdir())
 
 
+def test_the_folder_that_one_is_in_is_locked_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    with alone(Path()), pytest.raises(PermanentError, match="another process"), alone(out):
+        pass
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_what_fails_within_lets_go(tmp_path: Path) -> None:
     with pytest.raises(KeyError), alone(tmp_path / "mine"):
         raise KeyError

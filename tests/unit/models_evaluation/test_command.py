@@ -64,6 +64,12 @@ def figures_of(path: Path) -> dict[str, Any]:
     return found
 
 
+def test_a_seed_below_zero_is_wrong_use() -> None:
+    result = groundswell("nowhere", "--data", "nowhere", "--seed", -1)
+    assert result.exit_code == 2
+    assert "Invalid value for '--seed'" in result.output
+
+
 def test_a_labelled_file_is_measured_with_its_labels_mapped_and_its_columns_named(
     place: Path, model: Path, tmp_path: Path
 ) -> None:

@@ -127,6 +127,14 @@ def test_data_that_is_not_json_is_refused(value: bytes, headers: dict[str, str |
     assert refusal(value, headers) == Reason.DATA
 
 
+@pytest.mark.parametrize("wrong", ["application/\x1b[2J", "application/cloudevents\x1b[2J"])
+def test_a_refusal_quotes_no_escape_sequence(wrong: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read(b'{"text":"x"}', {**BINARY, "content-type": wrong})
+    assert r"\x1b[2J" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 def test_the_data_are_checked_like_any_document() -> None:
     assert refusal(json.dumps({**STRUCTURED, "data": "text"}).encode()) == MessageReason.WRONG_TYPE
     assert refusal(json.dumps({**STRUCTURED, "data": {}}).encode()) == MessageReason.NO_TEXT

@@ -116,6 +116,22 @@ def test_parquet_rows_keep_their_types_and_nanoseconds_are_cut() -> None:
     ]
 
 
+def test_a_parquet_value_that_python_does_not_have_is_one_bad_row() -> None:
+    table = pyarrow.table(
+        {"text": ["a", "b", "c"], "at": pyarrow.array([0, 10**18, 1_000_000], pyarrow.timestamp("us", tz="UTC"))}
+    )
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+
+    (_, first), (_, wrong), (_, last) = read(file.getvalue(), FeedFormat.PARQUET)
+
+    assert isinstance(wrong, BadRow)
+    assert (wrong.line, wrong.reason) == (2, "unreadable_value")
+    assert wrong.message.startswith("at holds a value that can't be read: ")
+    assert first == {"text": "a", "at": datetime(1970, 1, 1, tzinfo=UTC)}
+    assert last == {"text": "c", "at": datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)}
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 not really"])
 def test_what_is_no_parquet_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidInput, match="not Parquet"):

@@ -19,6 +19,8 @@ from stream.times import BadTime
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DATE = "2014-01-06T14:00:00Z"
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-5)))
+"""No year of UTC's."""
 
 
 def shape(row: Mapping[str, Any], *, may_be_ahead: bool = False, **policy: Any) -> FeedDocument:
@@ -113,7 +115,7 @@ def test_dates_are_understood_as_files_have_them(given: object, expected: str) -
 
 
 @pytest.mark.parametrize(
-    "given", ["yesterday", "2014-13-01", "06/01/2014", True, float("nan"), float("inf"), [2014], date(1960, 1, 1)]
+    "given", ["yesterday", "2014-13-01", "06/01/2014", True, float("nan"), float("inf"), [2014], date(1960, 1, 1), LAST]
 )
 def test_what_is_no_date_is_refused(given: object) -> None:
     with pytest.raises(BadTime):

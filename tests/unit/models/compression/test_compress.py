@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.tiny_models import tiny_model
+from support.tiny_models import tiny_config, tiny_model
+from transformers import DebertaV2Config, DebertaV2Model
 from typer.testing import CliRunner, Result
 
 from domain.errors import GroundswellError, InvalidInput, PermanentError
@@ -23,6 +24,7 @@ from models.folder import read_settings, write_settings
 from models.load import load_classifier
 from models.lock import alone
 from models.network import load_network
+from models.training.run import train
 from service.cli import app
 
 TEXTS = ["firma crude plunges", "profit soars firmb", "inflation holds"]
@@ -240,6 +242,13 @@ def test_recovery_needs_no_labels_of_a_task_that_the_model_knows(model: Path, pl
         (("--data", "{data}/moods.jsonl", "--layers", "0,2"), "layers must name some of 0 to 1"),
         (("--data", "{data}/moods.jsonl", "--prune-heads", 0.9), "one must stay in a layer"),
         (("--data", "{data}/moods.jsonl", "--prune-heads", 1.5), "prune_heads must be"),
+        (("--data", "{data}/moods.jsonl", "--learning-rate", 0), "learning_rate must be more than 0: 0.0"),
+        (("--data", "{data}/moods.jsonl", "--batch-size", 0), "batch_size must be at least 1: 0"),
+        (("--data", "{data}/moods.jsonl", "--seed", 2**32), "seed must be at least 0 and below 2^32"),
+        (
+            ("--data", "{data}/moods.jsonl", "--held-out", "topic={data}/themes.jsonl"),
+            "measures task 'topic', of which no file is learnt: give --data topic=FILE too",
+        ),
         (("--data", "{data}/moods.jsonl", "--task", "mood"), "has no task 'mood'; it has sentiment, topic"),
         (("--data", "{data}/nothing.jsonl"), "there is no file {data}/nothing.jsonl"),
         (("--data", "{data}/empty.jsonl"), "{data}/empty.jsonl has no rows"),
@@ -268,6 +277,7 @@ def test_what_cannot_be_is_said_before_the_long_work_and_changes_nothing(
         (("--data", "a", "--data-dir", "b"), "give --data FILE, or --data-dir DIR"),
         (("--data-dir", "b", "--held-out", "a"), "--held-out goes with --data"),
         (("--data", "a", "--layers", "first"), "--layers is written 0,2,4, got 'first'"),
+        (("--data", "a", "--seed", "-1"), "Invalid value for '--seed'"),
         (("--data", "a", "--map", "bearish"), "--map is written FROM=TO, got 'bearish'"),
     ],
 )
@@ -275,6 +285,33 @@ def test_the_command_names_options_that_do_not_go_together(model: Path, options:
     result = groundswell("compress", model, "--out", model, *options)
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_model_takes_the_place_of_the_folder_that_one_is_in(
+    model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model)
+    result = groundswell("compress", ".", "--out", ".", "--data-dir", place / "data", "--full-precision")
+    assert result.exit_code == 0, result.exception
+    assert read_settings(model).training[KEY]["policy"]["int8"] is False
+    assert [path.name for path in model.parent.iterdir() if path.name.startswith("model")] == ["model"]
+
+
+def test_an_encoder_that_cannot_be_quantised_is_named_and_nothing_is_left(place: Path, tmp_path: Path) -> None:
+    deberta = tmp_path / "deberta"
+    shutil.copytree(place / "encoder", deberta)
+    tokens = json.loads((place / "encoder" / "config.json").read_text())["vocab_size"]
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    relative = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16}
+    DebertaV2Model(DebertaV2Config(vocab_size=tokens, **shape, **relative)).save_pretrained(deberta)
+    train(tiny_config(deberta, "epochs=1"), out=tmp_path / "model", data_dir=place / "data", device="cpu")
+    arguments = ("compress", tmp_path / "model", "--out", tmp_path / "out", "--data-dir", place / "data")
+
+    wrong = said(groundswell(*arguments))
+
+    assert "NNCF cannot quantise an encoder of type deberta-v2" in wrong
+    assert "--full-precision" in wrong
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_model_that_does_not_know_its_files_wants_them_named(model: Path, place: Path) -> None:

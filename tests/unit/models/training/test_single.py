@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 from domain.errors import InvalidInput
+from models.attention import remove_heads
 from models.folder import ModelSettings, Pooling, read_settings, seal, write_settings
 from models.network import MultiTaskNetwork, load_network, save_network
 from models.training.single import export_single
@@ -95,6 +97,30 @@ def test_a_model_that_pools_the_mean_is_refused_with_the_way_out(folder: Path, t
     with pytest.raises(InvalidInput, match="pooling: cls"):
         export_single(mean, "sentiment", tmp_path / "plain")
     assert not (tmp_path / "plain").exists()
+
+
+def test_a_model_without_some_of_its_heads_is_refused(folder: Path, tmp_path: Path) -> None:
+    settings = read_settings(folder)
+    network = load_network(folder, settings)
+    remove_heads(network.encoder, {0: [1]})
+    pruned = shutil.copytree(folder, tmp_path / "pruned")
+    save_network(network, pruned)
+    seal(pruned)
+    with pytest.raises(InvalidInput, match="heads were taken out of"):
+        export_single(pruned, "sentiment", tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()
+
+
+def test_what_is_there_is_not_written_over(folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(folder, tmp_path / "model")
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    with pytest.raises(InvalidInput, match="is there and is no empty folder"):
+        export_single(model, "sentiment", model)
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+    (tmp_path / "empty").mkdir()
+    export_single(model, "sentiment", tmp_path / "empty")
+    assert difference(model, tmp_path / "empty", "sentiment") < 1e-5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "model"]
 
 
 def test_an_unknown_task_is_named_with_the_known_ones(folder: Path, tmp_path: Path) -> None:
