@@ -115,7 +115,7 @@ def test_every_bad_message_is_kept_with_its_reason_and_every_good_one_stored(tmp
         WebhookReceiver() as receiver,
         Machine(tmp_path, port=8464, receiver_url=receiver.url) as machine,
     ):
-        before = {name: machine.pids(name) for name in ("classify", "record", "watch", "serve")}
+        before = machine.running("classify", "record", "watch", "serve")
         producer = KafkaProducer(**connections.kafka(machine.settings).kafka_python(), max_request_size=1 << 23)
         for value, headers, _ in messages:
             producer.send(rng.choice(["news", "comments"]), value=value, headers=headers, key=rng.randbytes(4))
@@ -132,7 +132,7 @@ def test_every_bad_message_is_kept_with_its_reason_and_every_good_one_stored(tmp
         assert Counter(reason for reason, _ in kept.elements()) == Counter(reason for _, _, reason in bad)
         assert kept == expected, "a value was changed"
         audit.assert_counted_exactly(machine.settings, ids)
-        assert {name: machine.pids(name) for name in before} == before, machine.said[-3000:]
+        assert machine.running(*before) == before, machine.said[-3000:]
         foreign = "SELECT d.unscored, count(s.document_id) FROM document d LEFT JOIN score s USING (document_id) "
         assert audit.query(machine.settings, foreign + "WHERE given_id = 'good-foreign' GROUP BY 1") == [(1, 0)]
         listed = machine.command("dead-letters", "list")

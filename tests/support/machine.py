@@ -147,6 +147,11 @@ class Machine:
             child.pid for child in psutil.Process(self._up.pid).children() if _command_of(child)[-len(tail) :] == tail
         ]
 
+    def running(self, *names: str) -> dict[str, list[int]]:
+        """The processes of these names, once each has one: what was just started takes a moment to be it."""
+        self.wait_until(lambda: all(map(self.pids, names)), 30)
+        return {name: self.pids(name) for name in names}
+
     def kill(self, *names: str) -> None:
         """SIGKILL, as a crash or the kernel's memory killer would; `up` starts them again."""
         for pid in [pid for name in names for pid in self.pids(name)]:
