@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from models.training.examples import Example  # needs torch, which a file of rows does not
 
 _HAS = 0.5
-"""A label with at least this share of a multi-label row is one of its labels."""
+"""A label with at least this share of a multi-label row is one of its labels; where one label is asked for, the one
+with a larger share is the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +97,10 @@ def from_examples(examples: Sequence[Example], *, task: str, kind: Kind, labels:
 def _questions(
     asked: Sequence[tuple[str, str | None, str, Sequence[float]]], *, task: str, kind: Kind, labels: Sequence[str]
 ) -> Questions:
-    """Of text, name in it, source and each label's share. Where one label is asked for, a row that is shared evenly by
-    several has no answer, and is left out."""
+    """Of text, name in it, source and each label's share. Where one label is asked for, a row of which none has more
+    than half has no answer, and is left out."""
     multi = kind is Kind.MULTI
-    kept = [row for row in asked if multi or list(row[3]).count(max(row[3])) == 1]
+    kept = [row for row in asked if multi or max(row[3]) > _HAS]
     shares = np.array([row[3] for row in kept]).reshape(len(kept), len(labels))
     truth = np.asarray(shares >= _HAS) if multi else one_hot(shares.argmax(axis=1), len(labels))
     if not kept or (not multi and truth.any(axis=0).sum() < 2):

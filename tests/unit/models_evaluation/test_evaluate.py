@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_figures_are_given_for_all_rows_and_for_each_source() -> None:
     assert report.whole.answered is not None
     assert report.whole.answered.labels == {"negative": 2, "neutral": 2, "positive": 1}
     assert report.latency is None
+
+
+@pytest.mark.parametrize(
+    "shares", [{"negative": 0.24, "neutral": 0.44, "positive": 0.32}, {"negative": 0.5, "positive": 0.5}]
+)
+def test_a_row_of_which_no_label_has_more_than_half_has_no_answer_to_be_measured_by(shares: dict[str, float]) -> None:
+    shared = replace(rows(("oil holds, tin falls", "neutral"), source="mixed")[0], shares=shares)
+    mostly = replace(rows(("zinc falls", "negative"), source="two")[0], shares={"negative": 0.6, "neutral": 0.4})
+    asked = sentiment([*rows(("oil falls", "negative"), ("gold holds", "neutral"), source="one"), shared, mostly])
+    assert asked.sources == ("one", "one", "two")
+    assert asked.truth[2].tolist() == [True, False, False]
 
 
 def test_intervals_by_story_are_wider_where_stories_repeat() -> None:
