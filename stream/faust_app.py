@@ -22,6 +22,7 @@ from faust.types import TP
 from yarl import URL
 
 from domain.errors import TemporaryError
+from stream.header_names import read_any_header_name
 from stream.incoming import Incoming, TopicPartition, incoming
 from stream.kafka import KafkaConnection
 
@@ -213,6 +214,7 @@ class StageApp(faust.App):  # type: ignore[misc]
             broker_request_timeout=membership.request_timeout,
             **connection.faust(),
         )
+        read_any_header_name()
         self.owner = owner
         self.transport = _Transport([URL(url) for url in self.conf.broker], self)
         self.runs = self.channel(maxsize=1)

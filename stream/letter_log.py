@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorization
 
 from domain.errors import PermanentError, TemporaryError
 from stream.admin import KafkaAdmin, why_unreachable
+from stream.header_names import read_any_header_name
 from stream.incoming import Headers, Incoming, incoming
 from stream.kafka import KafkaConnection
 from stream.topics import describe_topics, require_topics
@@ -52,6 +53,7 @@ class LetterLog:
 
     def __init__(self, connection: KafkaConnection, topic: str) -> None:
         """Blocking."""
+        read_any_header_name()
         self._connection = connection
         self._topic = topic
         with KafkaAdmin(connection) as admin:

@@ -39,6 +39,20 @@ class NamedTopicIds:
         return uuid.uuid5(uuid.NAMESPACE_OID, topic)
 
 
+class RawName(str):
+    """The name of a header that kafka-python writes as these bytes."""
+
+    __slots__ = ("_bytes",)
+
+    def __new__(cls, name: bytes) -> RawName:
+        made = super().__new__(cls, name.decode(errors="replace"))
+        made._bytes = name
+        return made
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return self._bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sent:
     """A message to be written."""

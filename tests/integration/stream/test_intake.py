@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-from support.kafka_world import Sent, eventually, make_topics, produce
+from kafka import KafkaProducer
+from support.kafka_world import RawName, Sent, eventually, make_topics, produce
 
 from domain.ports import NoTelemetry
 from stream.incoming import Batch, TopicPartition
@@ -25,6 +26,8 @@ class Remembering:
 
     def __init__(self, begin: Mapping[TopicPartition, int] | None = None) -> None:
         self.seen: dict[int, list[int]] = {}
+        self.names: list[str] = []
+        """Of the headers."""
         self._begin = begin or {}
 
     @property
@@ -43,6 +46,7 @@ class Remembering:
     async def remember(self, batch: Batch) -> None:
         for message in batch.messages:
             self.seen.setdefault(message.partition, []).append(message.offset)
+            self.names += [name for name, _ in message.headers]
 
 
 async def read(bootstrap: str, topic: str, group: str, stage: Remembering, count: int) -> None:
@@ -64,6 +68,20 @@ async def read(bootstrap: str, topic: str, group: str, stage: Remembering, count
         await eventually(enough)
     finally:
         await intake.stop()
+
+
+async def test_a_header_whose_name_is_not_utf8_stops_nothing(
+    kafka_bootstrap: str, unique_topic: Callable[[str], str]
+) -> None:
+    topic = unique_topic("intake")
+    make_topics(kafka_bootstrap, {topic: 1})
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, linger_ms=100)
+    for name in ("plain", RawName(b"caf\xe9"), "after"):
+        producer.send(topic, value=b"value", headers=[(name, b"v")])
+    producer.close()
+    stage = Remembering()
+    await read(kafka_bootstrap, topic, unique_topic("group"), stage, 3)
+    assert stage.names == ["plain", "caf\\xe9", "after"]
 
 
 async def test_reading_goes_on_where_it_was_committed_unless_the_stage_says_otherwise(
