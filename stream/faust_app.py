@@ -157,13 +157,26 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
     async def _pass_on(self, place: TP, records: list[Any], epoch: int) -> bool:
         if self.flow_active and epoch == self._owner.epoch:
             messages = [incoming(record) for record in records]
-            await self.app.runs.put(Run(TopicPartition(*place), epoch, messages))
-            if epoch == self._owner.epoch:
+            taken = await self._put(Run(TopicPartition(*place), epoch, messages))
+            if taken and epoch == self._owner.epoch:
                 self._positions[place] = records[-1].offset + 1
                 return True
         # What a fetch brought and nobody took would be skipped: go back for it when reading goes on.
         self._dropped = True
         return False
+
+    async def _put(self, run: Run) -> bool:
+        """Wait for room in the channel. False when Faust emptied it meanwhile, as it does when partitions are
+        revoked."""
+        try:
+            await self.app.runs.put(run)
+        except asyncio.CancelledError:
+            # Emptying a channel cancels what its putters wait for, not the task that they run in.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return False
+        return True
 
 
 class _Transport(driver.Transport):  # type: ignore[misc]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from stream.faust_app import Run, RunConsumer
 from stream.incoming import TopicPartition
@@ -92,3 +95,29 @@ async def test_when_the_assignment_ends_between_two_runs_the_second_is_fetched_a
     assert consumer._positions == {A: 0, B: 0}, "nobody knows whether a stale run was taken"
     await consumer._pass_on_a_fetch()
     assert seeks == [{A: 0, B: 0}]
+
+
+async def blocked_on_a_full_channel() -> tuple[Any, ThrowableQueue, asyncio.Task[None]]:
+    """A consumer that waits for room in a channel as Faust has them, with the task that does."""
+    consumer, _, _ = consumer_of({A: [record(A, 0)], B: [record(B, 0)]})
+    channel = ThrowableQueue(maxsize=1, flow_control=FlowControlEvent(initially_suspended=False))
+    consumer.app = SimpleNamespace(runs=channel)
+    task = asyncio.create_task(consumer._pass_on_a_fetch())
+    while not channel._putters:
+        await asyncio.sleep(0)
+    return consumer, channel, task
+
+
+async def test_a_run_that_waits_for_room_while_faust_empties_the_channel_is_fetched_again() -> None:
+    consumer, channel, task = await blocked_on_a_full_channel()
+    channel.clear()  # as when partitions are revoked: whoever waits to put is told so by CancelledError
+    await task
+    assert consumer._dropped
+    assert consumer._positions == {A: 1, B: 0}
+
+
+async def test_a_consumer_that_waits_for_room_can_be_cancelled() -> None:
+    _, _, task = await blocked_on_a_full_channel()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
