@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -45,7 +46,7 @@ class _Json(logging.Formatter):
 
 def set_up(level: str = "INFO", form: Literal["text", "json"] = "text", *, libraries: str = "NOTSET") -> None:
     """Send every logger's lines to standard error, in UTC: ours from `level` on, those of libraries only from
-    `libraries` on too. May be called again."""
+    `libraries` on too; and so what ends a thread. May be called again."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -53,6 +54,15 @@ def set_up(level: str = "INFO", form: Literal["text", "json"] = "text", *, libra
     for name, least in _LEAST.items():
         quiet = max(levels[level], levels[least], levels[libraries])
         logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else quiet)
+    # A library's thread, such as that of a consumer which stops while its broker is away, is a record as all else is.
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is SystemExit:
+        return  # a thread's way to end itself
+    name = ended.thread.name if ended.thread else "of no name"
+    logging.getLogger(__name__).error("Thread %s ended: %r", name, ended.exc_value, exc_info=ended.exc_value)
 
 
 def _at(record: logging.LogRecord) -> datetime:

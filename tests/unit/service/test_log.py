@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,9 +17,10 @@ from service import log
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, excepthook = root.handlers[:], root.level, threading.excepthook
     yield
     root.handlers[:], root.level = handlers, level
+    threading.excepthook = excepthook
 
 
 def test_text_is_one_line_with_a_time_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +41,17 @@ def test_json_is_one_object_a_line_also_with_a_trace(capsys: pytest.CaptureFixtu
     assert (entry["level"], entry["logger"], entry["message"]) == ("error", "stream", "It\nfailed")
     assert "RuntimeError: broken" in entry["exception"]
     assert entry["at"].endswith("Z")
+
+
+def test_what_ends_a_thread_is_one_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up(form="json")
+    for work in (lambda: 1 / 0, lambda: sys.exit("as it is meant to")):
+        thread = threading.Thread(target=work, name="fetcher")
+        thread.start()
+        thread.join()
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "Thread fetcher ended: ZeroDivisionError('division by zero')"
+    assert "1 / 0" in json.loads(line)["exception"]
 
 
 def test_libraries_are_quiet_unless_everything_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
