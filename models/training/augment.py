@@ -20,8 +20,6 @@ FORMS = (
     "{} Media", "{} Motors", "{} Pharma", "{} Steel", "{} Systems", "{} Telecom", "{} Corp", "{} & Co", "{}",
 )  # fmt: skip
 """What a surname becomes a company's name by."""
-PERSONS = 0.25
-"""The share of made-up names that are persons'."""
 MASKED_TICKER = "$TICKER"
 
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
@@ -50,8 +48,8 @@ class Augmenter:
       section 5, found such shapes the best stand-ins for numbers);
     - `typos`: in one word of eight letters change places, or one is lost or doubled; first and last letters stay;
     - `swap_entities`: each labelled name becomes another name of the training rows, or with the chance
-      `made_up_names` a company that there isn't, or one time in four a person, each cashtag another of their
-      cashtags, the same one wherever it stands;
+      `made_up_names` a company that there isn't, each cashtag another of their cashtags, the same one wherever it
+      stands;
     - `join`: a text with labelled names is joined with another, one that says something else of its names where some
       that are drawn do, in either order, and only what is said of their names counts: what the whole of it says follows
       from neither. One time in two each of them, where it names one, ends where a clause does after the name ("Gold
@@ -120,9 +118,9 @@ class Augmenter:
                 others.update(zip(wanted, rng.sample(free, len(wanted)), strict=True))
             if pool is self.names and self.chances.made_up_names:
                 made_up = [name for name in wanted if rng.random() < self.chances.made_up_names]
-                surnames = [name for name in self._given_names if name.lower() not in lower]
+                surnames = [name for name in self._made_up if name.lower() not in lower]
                 for name, surname in zip(made_up, rng.sample(surnames, min(len(made_up), len(surnames))), strict=False):
-                    others[name] = self._made_up(surname, rng)
+                    others[name] = rng.choice(FORMS).format(surname)
         swapped = _around(others).sub(lambda match: others[match[0].lower()], text)
         return swapped, [others.get(name.lower(), name) for name in names]
 
@@ -146,15 +144,9 @@ class Augmenter:
             teachers=tuple(label for one in (first, second) for label in one.teachers if label.entity is not None),
         )
 
-    def _made_up(self, surname: str, rng: random.Random) -> str:
-        if rng.random() < PERSONS:
-            return f"{rng.choice(self._given_names[surname])} {surname}"
-        return rng.choice(FORMS).format(surname)
-
     @cached_property
-    def _given_names(self) -> Mapping[str, Sequence[str]]:
-        """By surname: those of the same origin."""
-        return {surname: origin.given_names for origin in read_made_up_names().values() for surname in origin.surnames}
+    def _made_up(self) -> Sequence[str]:
+        return [name for names in read_made_up_names().values() for name in names]
 
     @cached_property
     def _synonyms(self) -> Synonyms:
@@ -241,22 +233,13 @@ def read_synonyms(path: Path = SYNONYMS) -> Synonyms:
     return Synonyms(others)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Names that are common somewhere."""
-
-    surnames: Sequence[str]
-    given_names: Sequence[str]
-
-
-def read_made_up_names(path: Path = MADE_UP_NAMES) -> dict[str, Origin]:
-    """Those of a file: an origin a line, its surnames and, after a bar, its given names."""
-    origins: dict[str, Origin] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            origin, _, names = line.partition(": ")
-            origins[origin] = Origin(*([name.strip() for name in part.split(",")] for part in names.split("|")))
-    return origins
+def read_made_up_names(path: Path = MADE_UP_NAMES) -> dict[str, list[str]]:
+    """Origin → surnames, of a file with an origin a line."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return {
+        origin: [name.strip() for name in names.split(",")]
+        for origin, _, names in (line.partition(": ") for line in lines)
+    }
 
 
 def _around(names: Iterable[str], *, not_after: str = r"\w") -> re.Pattern[str]:

@@ -75,13 +75,9 @@ def test_a_name_is_swapped_for_the_same_other_one_wherever_it_stands() -> None:
 def test_a_share_of_the_names_that_are_put_in_is_made_up() -> None:
     text = "Reliance warns; RELIANCE shares sink, Wipro gains"
     found = [_change(text, "Reliance", "Wipro", seed=seed, swap_entities=1, made_up_names=0.5) for seed in range(200)]
-    origins = read_made_up_names().values()
-    surnames = {name for origin in origins for name in origin.surnames}
-    given_names = {name for origin in origins for name in origin.given_names}
-    companies = [any(name.startswith(surname) for surname in surnames) for _, names in found for name in names]
-    people = [any(name.startswith(f"{given} ") for given in given_names) for _, names in found for name in names]
-    assert 0.3 < sum(companies) / len(companies) < 0.45
-    assert 0.08 < sum(people) / len(people) < 0.17
+    surnames = {name for names in read_made_up_names().values() for name in names}
+    made_up = [any(name.startswith(surname) for surname in surnames) for _, names in found for name in names]
+    assert 0.4 < sum(made_up) / len(made_up) < 0.6
     for changed, (one, other) in found:
         assert changed == f"{one} warns; {one} shares sink, {other} gains"
         assert mentions(changed, one)
@@ -91,13 +87,12 @@ def test_a_share_of_the_names_that_are_put_in_is_made_up() -> None:
 def test_made_up_names_are_none_of_those_that_bias_is_checked_with() -> None:
     by_origin = read_made_up_names()
     assert len(by_origin) == 25
-    names = [name for origin in by_origin.values() for name in (*origin.surnames, *origin.given_names)]
-    assert len({name.lower() for name in names}) == len(names)
-    assert all(len(origin.given_names) == 4 for origin in by_origin.values())
-    measured = [name for region in COMPANIES_BY_REGION.values() for name in region]
-    measured += [name for genders in PEOPLE.values() for group in genders.values() for name in group]
+    surnames = [name for names in by_origin.values() for name in names]
+    assert len({name.lower() for name in surnames}) == len(surnames)
+    measured = [name for names in COMPANIES_BY_REGION.values() for name in names]
+    measured += [name for genders in PEOPLE.values() for names in genders.values() for name in names]
     words = {word.lower() for name in measured for word in name.split()}
-    assert words.isdisjoint(word.lower() for name in names for word in name.split())
+    assert words.isdisjoint(word.lower() for name in surnames for word in name.split())
 
 
 def test_a_name_that_is_a_hashtag_is_swapped_too() -> None:
