@@ -54,12 +54,14 @@ class MarkStatus(StrEnum):
     """What is known of a source partition."""
 
     UNREAD = "unread"
-    """It exists and was not read to its end when a process joined: it holds the watermark back. Said by any process
-    that joins, so it only ever turns an absent state into UNREAD and an IDLE one into READING."""
+    """It exists and was not read to its end when a process joined, or something came while it lay idle: it holds the
+    watermark back. Said by any process, so it only ever turns an absent state into UNREAD and an IDLE one into READING.
+    """
     READING = "reading"
     """It was read up to `next_offset`, and more may lie behind."""
     IDLE = "idle"
-    """It was read to its end, and nothing came for a while: it does not hold the watermark back."""
+    """It was read to its end, and nothing came for a while: it does not hold the watermark back. Said again and again
+    while it is so."""
     ENDED = "ended"
     """Its sender said that everything before `ended_at` was sent: event time has come that far without lateness."""
 

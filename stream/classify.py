@@ -23,6 +23,7 @@ from domain.log import Partition
 from domain.ports import Names, ScoreObserver, Telemetry, TopicIds
 from stream.compose import Composed, Composer, places_of
 from stream.dead_letters import DeadLetterWriter
+from stream.faust_app import Position
 from stream.incoming import Batch, TopicPartition
 from stream.intake import Intake, IntakePolicy, Step
 from stream.kafka import KafkaConnection
@@ -85,13 +86,12 @@ class ClassifyStage:
         policy: ClassifyPolicy,
         topic_ids: TopicIds,
         telemetry: Telemetry,
-        positions: Callable[[], Awaitable[Mapping[TopicPartition, int]]],
+        positions: Callable[[], Awaitable[Mapping[TopicPartition, Position]]],
         follower: ModelFollower | None = None,
         observers: Sequence[ScoreObserver] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`positions`: the offset that is fetched next of each partition of the assignment; behind it there may still
-        be nothing but what transactions leave in the log. `follower`: whoever exchanges `model`."""
+        """`positions`: of each partition of the assignment. `follower`: whoever exchanges `model`."""
         self._positions = positions
         self._topics = topics
         self._policy = policy
@@ -178,17 +178,28 @@ class ClassifyStage:
     async def compose(self, reading: Reading) -> Composed:
         """Make the messages to be written. Whatever can fail for now comes before, so that it is done once."""
         progress = self._progress
-        for place, first in places_of(reading.items).items():
+        places = places_of(reading.items)
+        for place, first in places.items():
             if progress.went_back(place, first):
                 log.warning("offset %d of %s-%d comes again: was the topic cut off, or made anew?", first, *place)
                 progress.restart(place, (await self._identify({place}))[place])
         quiet = await self._quiet()
+        # What moves event time on asks first whether it leaves something behind in a partition that lay idle.
+        resting = progress.resting - places.keys() if places else frozenset()
+        ends = await self._offsets.ends(resting) if resting else {}
         progress.fan_out = await self._producer.partitions(self._topics.scored)
+        now = _monotonic()
         composed = self._composer.compose(
-            reading.items, progress, config_hash=reading.config_hash, now=self._clock(), monotonic=_monotonic()
+            reading.items,
+            progress,
+            first=progress.woke(ends, self._policy.idle_after, now),
+            config_hash=reading.config_hash,
+            now=self._clock(),
+            monotonic=now,
         )
-        still_quiet = quiet & progress.quiet(self._policy.idle_after, _monotonic())
-        self._composer.add_marks(composed, progress.idle(still_quiet), progress.fan_out)
+        still_quiet = progress.quiet(self._policy.idle_after, now)
+        idle = {place: end for place, end in quiet.items() if place in still_quiet}
+        self._composer.add_marks(composed, progress.idle(idle, now), progress.fan_out)
         return composed
 
     async def write(self, composed: Composed) -> None:
@@ -214,16 +225,21 @@ class ClassifyStage:
         for observer in self._observers:
             observer.observe(scored)
 
-    async def _quiet(self) -> frozenset[TopicPartition]:
-        """Sources that brought nothing for a while and, as Kafka says now, were read to their end."""
-        now = _monotonic()
-        quiet = self._progress.quiet(self._policy.idle_after, now)
+    async def _quiet(self) -> Mapping[TopicPartition, int]:
+        """Sources that brought nothing for a while although they were read to their end, which is given: so Kafka says
+        now, and nothing that was fetched of them still waits for the model."""
+        progress, now = self._progress, _monotonic()
+        quiet = progress.quiet(self._policy.idle_after, now)
         if not quiet or now < self._next_idle_check:
-            return frozenset()
-        positions = await self._positions()
+            return {}
         ends = await self._offsets.ends(quiet)
+        positions = await self._positions()
         self._next_idle_check = now + self._policy.idle_check
-        return frozenset(place for place in quiet if positions.get(place, -1) >= ends[place])
+        return {
+            place: ends[place]
+            for place, position in positions.items()
+            if place in quiet and position.next_fetch >= ends[place] and progress.is_through(place, position.fetched)
+        }
 
     async def _identify(
         self, places: frozenset[TopicPartition] | set[TopicPartition]

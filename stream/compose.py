@@ -60,11 +60,19 @@ class Composer:
     max_scored_bytes: int
 
     def compose(
-        self, items: Sequence[Item], progress: Progress, *, config_hash: str, now: datetime, monotonic: float
+        self,
+        items: Sequence[Item],
+        progress: Progress,
+        *,
+        config_hash: str,
+        now: datetime,
+        monotonic: float,
+        first: tuple[Mark, ...] = (),
     ) -> Composed:
         """The messages of these items, in order, and the marks of the sources that they moved. Call it once.
-        `config_hash` names how the model ran that scored them."""
+        `config_hash` names how the model ran that scored them; `first`: marks that go before all that."""
         composed = Composed()
+        self.add_marks(composed, first, progress.fan_out)
         for item in items:
             place = item.incoming.place
             progress.passed(place, item.incoming.offset, monotonic)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import faust
 from aiokafka.errors import ConsumerStoppedError, KafkaError
@@ -57,6 +57,16 @@ class Run:
     messages: list[Incoming]
 
 
+class Position(NamedTuple):
+    """How far a partition is read."""
+
+    next_fetch: int
+    """The offset that is fetched next. Before it there may be what holds no message, as transactions leave it."""
+    fetched: int
+    """One past the newest message that was fetched, whether anybody has worked on it or not; without one, where reading
+    began."""
+
+
 class Owner(Protocol):
     """Whom the consumer works for."""
 
@@ -88,12 +98,17 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         self._owner: Owner = self.app.owner
         self._seeks: Mapping[TopicPartition, int] = {}
         self._positions: dict[TP, int] = {}
+        self._fetched: dict[TP, int] = {}
         self._dropped = False
 
-    async def reading_positions(self) -> dict[TopicPartition, int]:
-        """The offset that is fetched next, of each partition of the assignment."""
-        found = {TopicPartition(*place): await self.position(place) for place in self.assignment()}
-        return {place: offset for place, offset in found.items() if offset is not None}
+    async def reading_positions(self) -> dict[TopicPartition, Position]:
+        """Of each partition of the assignment."""
+        found = {place: await self.position(place) for place in self.assignment()}
+        return {
+            TopicPartition(*place): Position(next_fetch=offset, fetched=self._fetched.get(place, offset))
+            for place, offset in found.items()
+            if offset is not None
+        }
 
     async def commit_positions(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit offsets of the current assignment. False when the group has moved on meanwhile."""
@@ -119,6 +134,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         if wanted:
             await self.seek_wait(wanted)
         self._positions = positions | wanted
+        self._fetched = dict(self._positions)
         self._dropped = False
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -150,6 +166,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
             return
         epoch = self._owner.epoch
         fetched = await self._getmany(active_partitions=active, timeout=1.0)
+        self._fetched |= {TP(*place): records[-1].offset + 1 for place, records in fetched.items()}
         for place, records in fetched.items():
             if not await self._pass_on(TP(*place), records, epoch):
                 return
@@ -235,9 +252,8 @@ class StageApp(faust.App):  # type: ignore[misc]
         self.agent(self.runs, name="intake")(self._fill)
         self.on_rebalance_complete.connect(self._prepare)
 
-    async def positions(self) -> dict[TopicPartition, int]:
-        """The offset that is fetched next, of each partition of the assignment. Raises TemporaryError when that is
-        changing."""
+    async def positions(self) -> dict[TopicPartition, Position]:
+        """Of each partition of the assignment. Raises TemporaryError when that is changing."""
         try:
             return dict(await self.consumer.reading_positions())
         except KafkaError as error:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from domain.errors import GroundswellError, TemporaryError
 from domain.ports import Telemetry
 from stream.batching import BatchPolicy, MessageQueue
-from stream.faust_app import MembershipPolicy, Run, StageApp
+from stream.faust_app import MembershipPolicy, Position, Run, StageApp
 from stream.incoming import Batch, TopicPartition
 from stream.kafka import KafkaConnection
 from stream.offsets import Offsets
@@ -219,8 +219,8 @@ class Intake:
             failed=self._failed.is_set(),
         )
 
-    async def positions(self) -> dict[TopicPartition, int]:
-        """The offset that is fetched next, of each partition of the assignment. Raises TemporaryError."""
+    async def positions(self) -> dict[TopicPartition, Position]:
+        """Of each partition of the assignment. Raises TemporaryError."""
         if self._app is None:
             raise TemporaryError("the group has not been joined")
         return await self._app.positions()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Final
 
 import msgspec
@@ -64,9 +65,20 @@ class _Progress:
     next_offset: int
     status: MarkStatus
     high_time: datetime | None
-    last_message: float
-    """Monotonic seconds."""
+    since: float
+    """When it brought its last message, or was said to be idle, whichever came later. Monotonic seconds."""
     touched: bool = False
+
+
+@dataclass(kw_only=True)
+class _Resting:
+    """A partition that holds event time back by nothing that we said: it is idle, or another process reads it."""
+
+    partition: Partition
+    end: int
+    """Of its log, when Kafka was last asked."""
+    silent_since: float = -inf
+    """Whatever came before `end` came later than this. Monotonic seconds."""
 
 
 class Progress:
@@ -76,6 +88,8 @@ class Progress:
         """`fan_out`: how many partitions the scored topic has."""
         self.fan_out = fan_out
         self._sources: dict[TopicPartition, _Progress] = {}
+        self._resting: dict[TopicPartition, _Resting] = {}
+        self._asked = -inf
         self._ended: list[Mark] = []
 
     def begin(
@@ -95,8 +109,10 @@ class Progress:
             status = MarkStatus.UNREAD if start < end else MarkStatus.IDLE
             if place in owned:
                 self._sources[place] = _Progress(
-                    partition=partition, next_offset=start, status=status, high_time=None, last_message=now
+                    partition=partition, next_offset=start, status=status, high_time=None, since=now
                 )
+            if place in others or status is MarkStatus.IDLE:
+                self._resting[place] = _Resting(partition=partition, end=end)
             if place in owned or status is MarkStatus.UNREAD:
                 marks.append(self._mark(partition, status, start, None))
         return tuple(marks)
@@ -115,8 +131,9 @@ class Progress:
         source = self._sources[place]
         source.next_offset = offset + 1
         source.status = MarkStatus.READING
-        source.last_message = now
+        source.since = now
         source.touched = True
+        self._resting.pop(place, None)
 
     def published(self, place: TopicPartition, offset: int, at: datetime) -> Origin:
         """The message was a document, published then: where it comes from, with the running maximum."""
@@ -144,20 +161,44 @@ class Progress:
         return tuple(marks)
 
     def quiet(self, idle_after: float, now: float) -> frozenset[TopicPartition]:
-        """Sources that were not idle, and brought nothing for so many seconds."""
-        return frozenset(
-            place
-            for place, source in self._sources.items()
-            if source.status is not MarkStatus.IDLE and now - source.last_message >= idle_after
-        )
+        """Sources that brought nothing for so many seconds. Idle ones are among them again after each such while: that
+        they are is said anew, should another process have said meanwhile that they are not."""
+        return frozenset(place for place, source in self._sources.items() if now - source.since >= idle_after)
 
-    def idle(self, places: Iterable[TopicPartition]) -> tuple[Mark, ...]:
+    def is_through(self, place: TopicPartition, offset: int) -> bool:
+        """Whether every message of a source below this offset has passed."""
+        return self._sources[place].next_offset >= offset
+
+    def idle(self, ends: Mapping[TopicPartition, int], now: float) -> tuple[Mark, ...]:
         """These were read to their end: their marks."""
         marks = []
-        for place in places:
+        for place, end in ends.items():
             source = self._sources[place]
-            source.status = MarkStatus.IDLE
+            source.status, source.since = MarkStatus.IDLE, now
+            self._resting[place] = _Resting(partition=source.partition, end=end)
             marks.append(self._mark(source.partition, source.status, source.next_offset, source.high_time))
+        return tuple(marks)
+
+    @property
+    def resting(self) -> frozenset[TopicPartition]:
+        """The partitions to be asked for their ends before event time moves on: idle ones, and those of others."""
+        return frozenset(self._resting)
+
+    def woke(self, ends: Mapping[TopicPartition, int], idle_after: float, now: float) -> tuple[Mark, ...]:
+        """UNREAD for the resting partitions whose logs have grown, so that they hold event time back until what came is
+        read. Of another process's only where it may have become idle before that: after `idle_after` of silence."""
+        marks = []
+        for place, end in ends.items():
+            resting = self._resting[place]
+            if end == resting.end:
+                continue
+            if now - resting.silent_since >= idle_after:
+                marks.append(self._mark(resting.partition, MarkStatus.UNREAD, resting.end, None))
+            resting.end, resting.silent_since = end, self._asked
+            if place in self._sources:
+                self._sources[place].status, self._sources[place].since = MarkStatus.UNREAD, now
+                del self._resting[place]
+        self._asked = now
         return tuple(marks)
 
     def _mark(

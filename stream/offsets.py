@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -16,6 +17,9 @@ from stream.incoming import TopicPartition
 from stream.kafka import KafkaConnection
 
 T = TypeVar("T")
+
+_METADATA_TIMEOUT = 5.0
+"""Seconds."""
 
 
 class Offsets:
@@ -39,12 +43,12 @@ class Offsets:
     async def beginnings(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset that each log still holds."""
         wanted = _kafka(partitions)
-        return _ours(await self._ask(lambda consumer: consumer.beginning_offsets(wanted)))
+        return _ours(await self._ask(lambda consumer: consumer.beginning_offsets(wanted), about=wanted))
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset that the next message of each log will get."""
         wanted = _kafka(partitions)
-        return _ours(await self._ask(lambda consumer: consumer.end_offsets(wanted)))
+        return _ours(await self._ask(lambda consumer: consumer.end_offsets(wanted), about=wanted))
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """How far the group has committed, for the partitions where it has at all."""
@@ -61,7 +65,9 @@ class Offsets:
             consumer, self._consumer = self._consumer, None
             await consumer.stop()
 
-    async def _ask(self, question: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
+    async def _ask(
+        self, question: Callable[[AIOKafkaConsumer], Awaitable[T]], *, about: Iterable[KafkaPartition] = ()
+    ) -> T:
         async with self._lock:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -70,9 +76,24 @@ class Offsets:
                 await self.close()
                 raise await why_unreachable(self._connection) from error
             except (KafkaError, TimeoutError, OSError) as error:
+                gone = await self._gone({partition.topic for partition in about})
                 await self.close()
+                if gone:
+                    where = f"Kafka at {self._connection.bootstrap_servers}"
+                    raise TemporaryError(
+                        f"{where} has no topic {', '.join(gone)}: make it with `groundswell topics create`"
+                    ) from error
                 # Whatever it is: it answered before, or is only being started.
                 raise TemporaryError(str(await why_unreachable(self._connection))) from error
+
+    async def _gone(self, topics: set[str]) -> list[str]:
+        """Those which the brokers, if they answer, do not know: the client asks for them until time is up."""
+        if self._consumer is None or not topics:
+            return []
+        with suppress(KafkaError, TimeoutError, OSError):
+            async with asyncio.timeout(_METADATA_TIMEOUT):
+                return sorted(topics - (await self._consumer._client.fetch_all_metadata()).topics())
+        return []
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:

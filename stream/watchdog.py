@@ -101,6 +101,6 @@ class Watchdog:
             return
         except TimeoutError as error:
             raise PermanentError("Kafka answers, its consumer does not: a restart is needed") from error
-        waiting = sum(max(0, end - positions[place]) for place, end in ends.items() if place in positions)
+        waiting = sum(max(0, end - positions[place].next_fetch) for place, end in ends.items() if place in positions)
         if waiting:
             raise PermanentError(f"{waiting} messages wait, none came for {self._patience:.0f} s: a restart is needed")

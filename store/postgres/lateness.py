@@ -40,8 +40,8 @@ class SourceState:
     def marked(self, mark: Mark) -> SourceState:
         """After a mark: maxima never go back, status and fan-out are the newest mark's.
 
-        UNREAD is said by whoever joins, of partitions that others may be reading: it only adds what was not known, and
-        says that there is something to read where nothing was.
+        UNREAD is said of partitions that others may be reading, too: it only adds what was not known, and says that
+        there is something to read where nothing was.
         """
         status = mark.status
         if status is MarkStatus.UNREAD and self.status is not None:

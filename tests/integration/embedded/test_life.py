@@ -261,9 +261,12 @@ def frozen_orphan(parent: subprocess.Popen[str]) -> psutil.Process:
             try:
                 if process.name() == "postgres" and {"--boot", "--single"} & set(process.cmdline()):
                     process.suspend()
-                    parent.kill()
-                    parent.wait()
+                    # The signal takes its time on a busy machine; a process that was through by then is not the one.
+                    while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                        time.sleep(0.001)
                     if process.status() == psutil.STATUS_STOPPED:
+                        parent.kill()
+                        parent.wait()
                         return process
             except psutil.NoSuchProcess:
                 continue

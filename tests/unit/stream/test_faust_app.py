@@ -10,7 +10,7 @@ import pytest
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from stream.faust_app import Run, RunConsumer
+from stream.faust_app import Position, Run, RunConsumer
 from stream.incoming import TopicPartition
 
 A, B = TP("news", 0), TP("news", 1)
@@ -39,6 +39,7 @@ def consumer_of(*fetches: dict[TP, list[Any]]) -> tuple[Any, Channel, list[dict[
     consumer.app = SimpleNamespace(runs=channel)
     consumer._owner = SimpleNamespace(epoch=1)
     consumer._positions = {A: 0, B: 0}
+    consumer._fetched = {A: 0, B: 0}
     consumer._dropped = False
     consumer.flow_active = True
 
@@ -63,6 +64,27 @@ async def test_each_partition_of_a_fetch_is_one_run() -> None:
     ]
     assert consumer._positions == {A: 6, B: 10}
     assert seeks == []
+
+
+async def test_how_far_it_has_fetched_is_told_before_anybody_has_taken_it() -> None:
+    consumer, channel, _ = consumer_of({A: [record(A, 3), record(A, 5)], B: [record(B, 9)]})
+    seen = []
+
+    async def position(place: TP) -> int:
+        return {A: 8, B: 10}[place]
+
+    consumer.assignment = lambda: {A, B}
+    consumer.position = position
+    channel.on_put = lambda: seen.append(dict(consumer._fetched))
+    before = await consumer.reading_positions()
+    await consumer._pass_on_a_fetch()
+    after = await consumer.reading_positions()
+    assert seen[0] == {A: 6, B: 10}
+    assert before[TopicPartition("news", 0)] == Position(next_fetch=8, fetched=0)
+    assert after == {
+        TopicPartition("news", 0): Position(next_fetch=8, fetched=6),
+        TopicPartition("news", 1): Position(next_fetch=10, fetched=10),
+    }
 
 
 async def test_what_was_fetched_while_the_flow_stopped_is_fetched_again() -> None:

@@ -13,7 +13,7 @@ import pytest
 from domain.errors import PermanentError, TemporaryError
 from domain.ports import NoTelemetry
 from stream import intake as intake_module
-from stream.faust_app import Run
+from stream.faust_app import Position, Run
 from stream.incoming import Batch, Incoming, TopicPartition
 from stream.intake import Intake, IntakePolicy, Phase, Step
 from stream.kafka import KafkaConnection
@@ -49,8 +49,8 @@ class FakeApp:
         self.committed.append(dict(offsets))
         return True
 
-    async def positions(self) -> dict[TopicPartition, int]:
-        return {A: 0}
+    async def positions(self) -> dict[TopicPartition, Position]:
+        return {A: Position(0, 0)}
 
 
 class FakeOffsets:

@@ -102,21 +102,72 @@ def test_an_end_with_documents_behind_it_in_the_same_batch_is_two_marks_in_order
     ]
 
 
-def test_a_source_is_quiet_after_a_while_and_idle_when_told() -> None:
+def test_a_source_is_quiet_after_a_while_and_idle_when_told_and_again_after_each_while() -> None:
     progress = begun(P0, P1, end=1, now=100)
     progress.passed(P0, 0, 110)
     assert progress.quiet(30, 129) == frozenset()
     assert progress.quiet(30, 130) == {P1}
     assert progress.quiet(30, 140) == {P0, P1}
-    (mark,) = progress.idle({P1})
+    (mark,) = progress.idle({P1: 0}, 140)
     assert (mark.partition.number, mark.status) == (1, IDLE)
-    assert progress.quiet(30, 1000) == {P0}
+    assert progress.quiet(30, 169) == {P0}
+    assert progress.quiet(30, 170) == {P0, P1}
     progress.passed(P1, 0, 1000)
-    assert progress.quiet(30, 1030) == {P0, P1}
+    assert progress.quiet(30, 1000) == {P0}
 
 
-def test_a_source_that_is_at_its_end_from_the_start_is_idle_already() -> None:
-    assert begun(P0, start=3, end=3).quiet(0, 1000) == frozenset()
+def test_a_source_is_through_when_every_message_of_it_passed() -> None:
+    progress = begun(P0, start=3, end=9)
+    assert progress.is_through(P0, 3)
+    assert not progress.is_through(P0, 5)
+    progress.passed(P0, 4, 0)
+    assert progress.is_through(P0, 5)
+
+
+def test_an_idle_source_whose_log_has_grown_is_unread_until_it_is_idle_again() -> None:
+    progress = begun(P0, P1, start=3, end=3)
+    assert progress.resting == {P0, P1}
+    assert progress.woke({P0: 3, P1: 3}, 30, 50) == ()
+    (mark,) = progress.woke({P0: 3, P1: 8}, 30, 51)
+    assert (mark.partition.number, mark.status, mark.next_offset) == (1, UNREAD, 3)
+    assert progress.resting == {P0}
+    assert progress.quiet(30, 80) == {P0}
+    progress.idle({P1: 8}, 90)
+    assert progress.resting == {P0, P1}
+    assert progress.woke({P1: 8}, 30, 91) == ()
+
+
+def test_a_message_ends_the_rest_of_a_source() -> None:
+    progress = begun(P0, P1)
+    progress.passed(P0, 0, 1)
+    assert progress.resting == {P1}
+
+
+def joined_by_another() -> Progress:
+    progress = Progress(fan_out=3)
+    progress.begin(
+        owned={P0: news_partition(0)}, others={P1: news_partition(1)}, starts={P0: 0, P1: 4}, ends={P0: 9, P1: 4}, now=0
+    )
+    return progress
+
+
+def test_another_s_source_is_unread_when_it_grew_after_a_silence_in_which_it_may_have_become_idle() -> None:
+    progress = joined_by_another()
+    assert progress.resting == {P1}
+    (mark,) = progress.woke({P1: 5}, 30, 10)
+    assert (mark.partition.number, mark.status, mark.next_offset, mark.high_time) == (1, UNREAD, 4, None)
+    assert progress.resting == {P1}, "only its owner knows when it is read"
+
+
+def test_another_s_source_that_brings_something_all_the_time_is_let_alone() -> None:
+    progress = joined_by_another()
+    progress.woke({P1: 4}, 30, 9)
+    assert progress.woke({P1: 5}, 30, 10)
+    # Message 4 came between 9 and 10, so that before 39 it cannot have become idle.
+    assert progress.woke({P1: 6}, 30, 38.9) == ()
+    # Message 5 came between 10 and 38.9: by 40 that may be 30 seconds ago.
+    assert progress.woke({P1: 7}, 30, 40)
+    assert progress.woke({P1: 8}, 30, 68) == ()
 
 
 def test_a_log_that_begins_again_is_noticed_and_starts_anew() -> None:
