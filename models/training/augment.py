@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,10 +23,10 @@ FORMS = (
 """What a surname becomes a company's name by."""
 MASKED_TICKER = "$TICKER"
 
-_CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
+CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
 _DIGIT = re.compile(r"\d")
 _LONG_WORD = re.compile(r"(?<![\w$#@])[A-Za-z]{4,}(?!\w)")
-_STOPS = " .!?;,"
+STOPS = " .!?;,"
 _BETWEEN = ("; ", ", ", " while ", ", but ", " as ", ". ")
 _PARTNERS = 4
 """Among which one is looked for that says something else."""
@@ -53,7 +54,9 @@ class Augmenter:
     - `join`: a text with labelled names is joined with another, one that says something else of its names where some
       that are drawn do, in either order, and only what is said of their names counts: what the whole of it says follows
       from neither. One time in two each of them, where it names one, ends where a clause does after the name ("Gold
-      shines on seasonal demand" as "Gold shines"): in lines this terse, names are hardest to tell apart.
+      shines on seasonal demand" as "Gold shines"): in lines this terse, names are hardest to tell apart;
+    - `terse`: instead of the text there is a line of two clauses that say different things of a name each, as teachers
+      say of either by itself (`models.training.clauses`).
     """
 
     chances: Augment
@@ -63,10 +66,14 @@ class Augmenter:
     """What cashtags are swapped for."""
     partners: Sequence[Example]
     """What texts with labelled names are joined with."""
+    clauses: Sequence[Example] = ()
+    """What terse lines are made of: short ones, each about one name."""
 
     def __call__(self, example: Example, rng: random.Random) -> Example:
         """The changed example; `models.training.hooks.Augmentation`."""
-        if rng.random() < self.chances.join:
+        if self.clauses and rng.random() < self.chances.terse:
+            example = self._terse(rng) or example
+        elif rng.random() < self.chances.join:
             example = self._joined(example, rng)
         names = tuple(dict.fromkeys(_names(example)))
         text, changed = self.changed(example.text, names, rng)
@@ -96,7 +103,7 @@ class Augmenter:
         # What `split` matched, the names, stands at the odd places.
         for number in range(0, len(parts), 2):
             if masks_tickers:
-                parts[number] = _CASHTAG.sub(MASKED_TICKER, parts[number])
+                parts[number] = CASHTAG.sub(MASKED_TICKER, parts[number])
             if masks_numbers:
                 parts[number] = _DIGIT.sub("X", parts[number])
             if replaces:
@@ -108,7 +115,7 @@ class Augmenter:
     def _swapped(self, text: str, names: Sequence[str], rng: random.Random) -> tuple[str, Sequence[str]]:
         others: dict[str, str] = {}
         lower = text.lower()
-        for pool, found in ((self.names, names), (self.tickers, _CASHTAG.findall(text))):
+        for pool, found in ((self.names, names), (self.tickers, CASHTAG.findall(text))):
             wanted = [name for name in dict.fromkeys(name.lower() for name in found) if name not in others]
             if not wanted:
                 continue  # most texts: the pools are long
@@ -137,12 +144,23 @@ class Augmenter:
             return example
         partner = max(free, key=lambda one: _said(one).isdisjoint(_said(example)))
         first, second = (example, partner) if rng.random() < 0.5 else (partner, example)
-        return replace(
-            example,
-            text=f"{_shortened(first, rng).rstrip(_STOPS)}{rng.choice(_BETWEEN)}{_shortened(second, rng)}",
-            labels=tuple(label for one in (first, second) for label in one.labels if label.entity is not None),
-            teachers=tuple(label for one in (first, second) for label in one.teachers if label.entity is not None),
-        )
+        first, second = (replace(one, text=_shortened(one, rng)) for one in (first, second))
+        return replace(_line(first, second, rng), weight=example.weight)
+
+    def _terse(self, rng: random.Random) -> Example | None:
+        """None where two that are drawn share a name, or all say the same."""
+        if len(self._by_said) < 2:
+            return None
+        first, second = (rng.choice(self._by_said[said]) for said in rng.sample(sorted(self._by_said), 2))
+        return None if _share_names(first, second) else _line(first, second, rng)
+
+    @cached_property
+    def _by_said(self) -> Mapping[tuple[int, ...], Sequence[Example]]:
+        """The clauses by what they say."""
+        found: dict[tuple[int, ...], list[Example]] = defaultdict(list)
+        for clause in self.clauses:
+            found[tuple(sorted(_said(clause)))].append(clause)
+        return found
 
     @cached_property
     def _made_up(self) -> Sequence[str]:
@@ -186,15 +204,16 @@ def _mistyped(word: str, rng: random.Random) -> str:
     return rng.choice((exchanged, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
 
 
-def augmenter(chances: Augment, examples: Iterable[Example]) -> Augmenter:
+def augmenter(chances: Augment, examples: Iterable[Example], clauses: Sequence[Example] = ()) -> Augmenter:
     """Swaps between the names and the cashtags of `examples`, the training rows, and joins those with names."""
     examples = tuple(examples)
     names: dict[str, None] = {}
     tickers: dict[str, None] = {}
     for example in examples:
         names.update((name, None) for name in _names(example))
-        tickers.update((ticker, None) for ticker in _CASHTAG.findall(example.text))
-    return Augmenter(chances, tuple(names), tuple(tickers), tuple(example for example in examples if _names(example)))
+        tickers.update((ticker, None) for ticker in CASHTAG.findall(example.text))
+    partners = tuple(example for example in examples if _names(example))
+    return Augmenter(chances, tuple(names), tuple(tickers), partners, clauses)
 
 
 def _share_names(one: Example, other: Example) -> bool:
@@ -203,9 +222,20 @@ def _share_names(one: Example, other: Example) -> bool:
     )
 
 
-def _said(example: Example) -> set[tuple[float, ...]]:
-    """What is said of names."""
-    return {label.target for label in example.labels if label.entity is not None}
+def _said(example: Example) -> set[int]:
+    """The likeliest of what is said of its names: the places of the labels."""
+    of_names = [label.target for label in example.labels if label.entity is not None]
+    of_names = of_names or [label.target for label in example.teachers if label.entity is not None]
+    return {target.index(max(target)) for target in of_names}
+
+
+def _line(first: Example, second: Example, rng: random.Random) -> Example:
+    """One text of both, with what is said of their names."""
+    return Example(
+        text=f"{first.text.rstrip(STOPS)}{rng.choice(_BETWEEN)}{second.text}",
+        labels=tuple(label for one in (first, second) for label in one.labels if label.entity is not None),
+        teachers=tuple(label for one in (first, second) for label in one.teachers if label.entity is not None),
+    )
 
 
 def _shortened(example: Example, rng: random.Random) -> str:
@@ -213,9 +243,16 @@ def _shortened(example: Example, rng: random.Random) -> str:
     names = set(_names(example))
     if len(names) > 1 or rng.random() < 0.5:
         return example.text
-    end = max((last for name in names for _, last in mentions(example.text, name)), default=len(example.text))
-    ends = (match.start() for match in _CLAUSE_END.finditer(example.text, end))
-    return next((example.text[:at] for at in ends if _WORD.search(example.text, end, at)), example.text)
+    return first_clause(
+        example.text,
+        max((last for name in names for _, last in mentions(example.text, name)), default=len(example.text)),
+    )
+
+
+def first_clause(text: str, end: int) -> str:
+    """The text as far as the first clause that says anything behind the place `end`."""
+    ends = (match.start() for match in _CLAUSE_END.finditer(text, end))
+    return next((text[:at] for at in ends if _WORD.search(text, end, at)), text)
 
 
 def _names(example: Example) -> list[str]:

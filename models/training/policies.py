@@ -268,6 +268,8 @@ class Augment:
     """Of the names that `swap_entities` puts in, the share that is made up."""
     typos: float = 0.0
     join: float = 0.0
+    terse: float = 0.0
+    """Needs `distil.teachers`, and a task of kind entity."""
 
     def __post_init__(self) -> None:
         for name, chance in vars(self).items():

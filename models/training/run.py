@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 
 from domain.errors import InvalidInput, PermanentError
 from models import refit
-from models.folder import SETTINGS_FILE, TOKENIZER_FILE, ModelSettings, read_settings, seal, write_settings
+from models.folder import SETTINGS_FILE, TOKENIZER_FILE, Kind, ModelSettings, read_settings, seal, write_settings
 from models.lock import alone
 from models.network import save_network
 from models.normalise import VERSION as NORMALISER_VERSION
@@ -25,8 +25,9 @@ from models.training.audit import clean, doubts
 from models.training.augment import augmenter
 from models.training.batches import BatchOrder, TrainingSet, tokenise
 from models.training.checkpoints import Checkpoints, whole_checkpoints
+from models.training.clauses import clauses, told
 from models.training.config import Config
-from models.training.examples import Corpus, teach
+from models.training.examples import Corpus, Example, teach
 from models.training.hooks import Report, SoftLabels, Watch
 from models.training.learner import Learner, sources_of
 from models.training.losses import class_weights
@@ -98,16 +99,17 @@ def train(
         report_known(prepared.encoder, prepared.corpus, report)
         # What is kept of the run says what was asked for, so that it can be asked for again on another machine.
         running = on_device(config, device, report)
-        prepared = replace(
-            prepared, corpus=_taught(running, prepared.corpus, soft_labels, device=device, report=report)
-        )
+        if soft_labels is None and config.distil.teachers:
+            soft_labels = partial(ask_teachers, device=device, report=report)
+        prepared = replace(prepared, corpus=_taught(running, prepared.corpus, soft_labels, report))
+        lines = _clauses(running, prepared.corpus, soft_labels, report)
         checkpoints = Checkpoints(place, _digest(config, prepared.corpus))
         if resume is False:
             checkpoints.clear()
         checkpoint = checkpoints.latest()
         if resume and checkpoint is None:
             raise InvalidInput("training_config", f"there is nothing to resume in {checkpoints.folder}")
-        trainer = _trainer(running, prepared, checkpoints, device=device, report=report, watch=watch)
+        trainer = _trainer(running, prepared, lines, checkpoints, device=device, report=report, watch=watch)
         trainer.run(checkpoint)
         network = prepared.network
         weights = dict(zip(("learnt", "all"), trainable(network), strict=True))
@@ -171,9 +173,14 @@ def _check_out(out: Path, *, replace_it: bool) -> None:
 
 
 def _check_distil(config: Config, *, taught: bool) -> None:
-    wants = config.distil.unlabelled or config.distil.clean is not None
+    wants = config.distil.unlabelled or config.distil.clean is not None or config.augment.terse
     if wants and not taught and not config.distil.teachers:
-        raise InvalidInput("training_config", "distil.unlabelled and distil.clean need distil.teachers (--distil-from)")
+        raise InvalidInput(
+            "training_config",
+            "distil.unlabelled, distil.clean and augment.terse need distil.teachers (--distil-from)",
+        )
+    if config.augment.terse and all(policy.kind is not Kind.ENTITY for policy in config.tasks.values()):
+        raise InvalidInput("training_config", "augment.terse needs a task of kind entity")
 
 
 def _check_names(training_set: TrainingSet, config: Config, report: Report) -> None:
@@ -200,12 +207,8 @@ def _taught(
     config: Config,
     corpus: Corpus,
     soft_labels: Callable[[Config, Corpus], SoftLabels] | None,
-    *,
-    device: str,
     report: Report,
 ) -> Corpus:
-    if soft_labels is None and config.distil.teachers:
-        soft_labels = partial(ask_teachers, device=device, report=report)
     if soft_labels is None:
         return corpus
     said = soft_labels(config, corpus)
@@ -219,15 +222,35 @@ def _taught(
     return taught
 
 
+def _clauses(
+    config: Config, corpus: Corpus, soft_labels: Callable[[Config, Corpus], SoftLabels] | None, report: Report
+) -> tuple[Example, ...]:
+    """What terse lines are made of."""
+    if not config.augment.terse or soft_labels is None:
+        return ()
+    asked = clauses(config, corpus.training)
+    texts = {one.text: one for family in asked for one in family}
+    sure = told(asked, soft_labels(config, Corpus(training=tuple(texts.values()), held_out=(), out_of_fold=())))
+    report(f"teachers are sure of {len(sure)} of {len(texts)} clauses for terse lines")
+    return sure
+
+
 def _trainer(
-    config: Config, prepared: Prepared, checkpoints: Checkpoints, *, device: str, report: Report, watch: Watch | None
+    config: Config,
+    prepared: Prepared,
+    lines: Sequence[Example],
+    checkpoints: Checkpoints,
+    *,
+    device: str,
+    report: Report,
+    watch: Watch | None,
 ) -> MultiTaskTrainer:
     corpus = prepared.corpus
     training_set = TrainingSet(
         corpus.training,
         prepared.tokenizer,
         max_tokens=config.max_tokens,
-        augmentation=None if config.augment == Augment() else augmenter(config.augment, corpus.training),
+        augmentation=None if config.augment == Augment() else augmenter(config.augment, corpus.training, lines),
         seed=config.seed,
     )
     _check_names(training_set, config, report)

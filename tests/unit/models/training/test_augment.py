@@ -237,6 +237,39 @@ def test_a_text_without_labelled_names_is_not_joined() -> None:
     assert augmenter(Augment(join=1), SET)(example, random.Random(0)) == example
 
 
+def _clause(name: str, verb: str, *target: float) -> Example:
+    taught = Label(task="entity_sentiment", source="unlabelled", target=target, entity=name)
+    return Example(text=f"{name} {verb}", labels=(), teachers=(taught,))
+
+
+def test_a_terse_line_says_different_things_of_two_names_in_either_order() -> None:
+    said = [_clause(name, "gains", 0.1, 0.9) for name in ("Gold", "Tin", "Zinc")] + [_clause("Oil", "falls", 0.8, 0.2)]
+    terse = augmenter(Augment(terse=1), SET, said)
+    example = _example("$TSLA down")
+    seen = [terse(example, random.Random(seed)) for seed in range(200)]
+    for line in seen:
+        assert line.labels == ()
+        assert {label.target for label in line.teachers} == {(0.1, 0.9), (0.8, 0.2)}
+        assert all(mentions(line.text, label.entity or "") for label in line.teachers)
+    texts = {line.text for line in seen}
+    assert {"Oil falls, Gold gains", "Tin gains; Oil falls"} <= texts
+    assert len(texts) == 3 * 2 * 6, "each with the one that falls, in both orders, with what stands between them"
+
+
+def test_names_of_a_terse_line_are_swapped_too() -> None:
+    said = [_clause("Gold", "gains", 0, 1), _clause("Oil", "falls", 1, 0)]
+    line = augmenter(Augment(terse=1, swap_entities=1), SET, said)(SET[3], random.Random(1))
+    names = [label.entity for label in line.teachers]
+    assert set(names) <= {"Tata Motors", "Infosys", "Wipro"}
+    assert all(mentions(line.text, name or "") for name in names)
+
+
+def test_without_clauses_that_say_different_things_there_are_no_terse_lines() -> None:
+    said = [_clause("Gold", "gains", 0.1, 0.9), _clause("Tin", "gains", 0.2, 0.8)]
+    assert augmenter(Augment(terse=1), SET, said)(SET[3], random.Random(0)) == SET[3]
+    assert augmenter(Augment(terse=1), SET)(SET[3], random.Random(0)) == SET[3]
+
+
 def test_a_run_that_augments_and_attacks_learns_and_repeats_itself(tmp_path: Path) -> None:
     changes = (
         "augment={synonyms: 0.5, mask_numbers: 0.5, swap_entities: 0.5}",

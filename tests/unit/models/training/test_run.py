@@ -286,6 +286,37 @@ def test_what_teachers_say_is_learnt(start: Path) -> None:
     assert [one.sentiment.label for one in served] == ["positive", "negative", "neutral"]
 
 
+class NameTeachers:
+    """Sure of whatever holds one of their words."""
+
+    def get(self, text: str, task: str, entity: str | None = None) -> Sequence[float] | None:
+        said = {place for place, words in enumerate(WORDS.values()) if set(words) & set(text.split())}
+        return [float(place in said) for place in range(3)] if task == "entity_sentiment" and len(said) == 1 else None
+
+    def is_out_of_fold(self, text: str) -> bool:
+        return True
+
+
+def test_terse_lines_are_made_of_what_teachers_are_sure_of(start: Path) -> None:
+    lines: list[str] = []
+    result = tiny_model(
+        start,
+        "augment.terse=0.5",
+        tree=ENTITIES,
+        soft_labels=lambda config, corpus: NameTeachers(),
+        report=lines.append,
+    )
+    (line,) = [line for line in lines if "terse" in line]
+    sure, asked = (int(word) for word in line.split() if word.isdigit())
+    assert 0 < sure <= asked
+    assert result.accuracy["entity_sentiment"]["names"].share > 0.9
+
+
+def test_terse_lines_need_names(start: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"augment\.terse needs a task of kind entity"):
+        tiny_model(start, "augment.terse=0.5", soft_labels=lambda config, corpus: Teachers())
+
+
 def test_tensorboard_gets_the_figures(start: Path) -> None:
     tiny_model(start, *SHORT, "report_to=[tensorboard]")
     (events,) = start.glob("model.training/runs/*/events.*")
@@ -330,6 +361,7 @@ def test_a_dry_run_says_what_would_be_learnt_and_writes_nothing(start: Path) -> 
     [
         ("distil.teachers=[nowhere]", "nowhere is no model folder"),
         ("distil.unlabelled=[more.jsonl]", r"need distil\.teachers"),
+        ("augment.terse=0.1", r"augment\.terse need distil\.teachers"),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(start: Path, change: str, words: str) -> None:
