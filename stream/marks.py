@@ -75,6 +75,9 @@ class _Resting:
     """A partition that holds event time back by nothing that we said: it is idle, or another process reads it."""
 
     partition: Partition
+    next_offset: int
+    """Everything below it was passed, as far as we know: of another's partition, what the group had committed when we
+    joined."""
     end: int
     """Of its log, when Kafka was last asked."""
     silent_since: float = -inf
@@ -112,7 +115,7 @@ class Progress:
                     partition=partition, next_offset=start, status=status, high_time=None, since=now
                 )
             if place in others or status is MarkStatus.IDLE:
-                self._resting[place] = _Resting(partition=partition, end=end)
+                self._resting[place] = _Resting(partition=partition, next_offset=start, end=end)
             if place in owned or status is MarkStatus.UNREAD:
                 marks.append(self._mark(partition, status, start, None))
         return tuple(marks)
@@ -175,7 +178,7 @@ class Progress:
         for place, end in ends.items():
             source = self._sources[place]
             source.status, source.since = MarkStatus.IDLE, now
-            self._resting[place] = _Resting(partition=source.partition, end=end)
+            self._resting[place] = _Resting(partition=source.partition, next_offset=source.next_offset, end=end)
             marks.append(self._mark(source.partition, source.status, source.next_offset, source.high_time))
         return tuple(marks)
 
@@ -193,7 +196,7 @@ class Progress:
             if end == resting.end:
                 continue
             if now - resting.silent_since >= idle_after:
-                marks.append(self._mark(resting.partition, MarkStatus.UNREAD, resting.end, None))
+                marks.append(self._mark(resting.partition, MarkStatus.UNREAD, resting.next_offset, None))
             resting.end, resting.silent_since = end, self._asked
             if place in self._sources:
                 self._sources[place].status, self._sources[place].since = MarkStatus.UNREAD, now
