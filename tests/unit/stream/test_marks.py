@@ -165,7 +165,7 @@ def test_another_s_source_that_brings_something_all_the_time_is_let_alone() -> N
     assert progress.woke({P1: 5}, 30, 10)
     # Message 4 came between 9 and 10, so that before 39 it cannot have become idle.
     assert progress.woke({P1: 6}, 30, 38.9) == ()
-    # Message 5 came between 10 and 38.9: by 40 that may be 30 seconds ago. Nobody here knows if its owner has passed it.
+    # Message 5 came between 10 and 38.9: by 40 that may be 30 seconds ago. Its owner may not have passed it yet.
     (mark,) = progress.woke({P1: 7}, 30, 40)
     assert mark.next_offset == 4
     assert progress.woke({P1: 8}, 30, 68) == ()
