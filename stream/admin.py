@@ -152,6 +152,13 @@ def translate(error: Exception, connection: KafkaConnection) -> GroundswellError
             return TemporaryError(f"{where} can't answer now ({type(error).__name__})")
 
 
+def no_topic(connection: KafkaConnection, topic: str) -> TemporaryError:
+    """That a topic is not there, or not yet."""
+    return TemporaryError(
+        f"Kafka at {connection.bootstrap_servers} has no topic {topic}: make it with `groundswell topics create`"
+    )
+
+
 async def why_unreachable(connection: KafkaConnection) -> GroundswellError:
     """Why no broker answers, as far as connecting to the first of them tells: TemporaryError, or PermanentError when
     it answers and refuses us. Takes a few seconds at most."""

@@ -184,15 +184,16 @@ class ClassifyStage:
                 log.warning("offset %d of %s-%d comes again: was the topic cut off, or made anew?", first, *place)
                 progress.restart(place, (await self._identify({place}))[place])
         quiet = await self._quiet()
-        # What moves event time on asks first whether it leaves something behind in a partition that lay idle.
-        resting = progress.resting - places.keys() if places else frozenset()
-        ends = await self._offsets.ends(resting) if resting else {}
+        # What moves event time on asks first whether it leaves anything behind in a partition that holds nothing back.
+        unheld = progress.unheld - places.keys() if places else frozenset()
+        asked = _monotonic()
+        ends = await self._offsets.ends(unheld) if unheld else {}
         progress.fan_out = await self._producer.partitions(self._topics.scored)
         now = _monotonic()
         composed = self._composer.compose(
             reading.items,
             progress,
-            first=progress.woke(ends, self._policy.idle_after, now),
+            first=progress.woke(ends, self._policy.idle_after, asked=asked, now=now),
             config_hash=reading.config_hash,
             now=self._clock(),
             monotonic=now,

@@ -71,7 +71,7 @@ class _Progress:
 
 
 @dataclass(kw_only=True)
-class _Resting:
+class _Unheld:
     """A partition that holds event time back by nothing that we said: it is idle, or another process reads it."""
 
     partition: Partition
@@ -80,7 +80,7 @@ class _Resting:
     joined."""
     end: int
     """Of its log, when Kafka was last asked."""
-    silent_since: float = -inf
+    grew_after: float = -inf
     """Whatever came before `end` came later than this. Monotonic seconds."""
 
 
@@ -91,7 +91,7 @@ class Progress:
         """`fan_out`: how many partitions the scored topic has."""
         self.fan_out = fan_out
         self._sources: dict[TopicPartition, _Progress] = {}
-        self._resting: dict[TopicPartition, _Resting] = {}
+        self._unheld: dict[TopicPartition, _Unheld] = {}
         self._asked = -inf
         self._ended: list[Mark] = []
 
@@ -115,7 +115,7 @@ class Progress:
                     partition=partition, next_offset=start, status=status, high_time=None, since=now
                 )
             if place in others or status is MarkStatus.IDLE:
-                self._resting[place] = _Resting(partition=partition, next_offset=start, end=end)
+                self._unheld[place] = _Unheld(partition=partition, next_offset=start, end=end)
             if place in owned or status is MarkStatus.UNREAD:
                 marks.append(self._mark(partition, status, start, None))
         return tuple(marks)
@@ -136,7 +136,7 @@ class Progress:
         source.status = MarkStatus.READING
         source.since = now
         source.touched = True
-        self._resting.pop(place, None)
+        self._unheld.pop(place, None)
 
     def published(self, place: TopicPartition, offset: int, at: datetime) -> Origin:
         """The message was a document, published then: where it comes from, with the running maximum."""
@@ -178,30 +178,34 @@ class Progress:
         for place, end in ends.items():
             source = self._sources[place]
             source.status, source.since = MarkStatus.IDLE, now
-            self._resting[place] = _Resting(partition=source.partition, next_offset=source.next_offset, end=end)
+            self._unheld[place] = _Unheld(partition=source.partition, next_offset=source.next_offset, end=end)
             marks.append(self._mark(source.partition, source.status, source.next_offset, source.high_time))
         return tuple(marks)
 
     @property
-    def resting(self) -> frozenset[TopicPartition]:
+    def unheld(self) -> frozenset[TopicPartition]:
         """The partitions to be asked for their ends before event time moves on: idle ones, and those of others."""
-        return frozenset(self._resting)
+        return frozenset(self._unheld)
 
-    def woke(self, ends: Mapping[TopicPartition, int], idle_after: float, now: float) -> tuple[Mark, ...]:
-        """UNREAD for the resting partitions whose logs have grown, so that they hold event time back until what came is
-        read. Of another process's only where it may have become idle before that: after `idle_after` of silence."""
+    def woke(
+        self, ends: Mapping[TopicPartition, int], idle_after: float, *, asked: float, now: float
+    ) -> tuple[Mark, ...]:
+        """UNREAD for the unheld partitions whose logs have grown, so that they hold event time back until what came is
+        read. Of another process's only where it may have become idle before that: after `idle_after` of silence.
+        `asked`: when the question for the ends was put."""
         marks = []
         for place, end in ends.items():
-            resting = self._resting[place]
-            if end == resting.end:
+            unheld = self._unheld[place]
+            if end == unheld.end:
                 continue
-            if now - resting.silent_since >= idle_after:
-                marks.append(self._mark(resting.partition, MarkStatus.UNREAD, resting.next_offset, None))
-            resting.end, resting.silent_since = end, self._asked
+            if now - unheld.grew_after >= idle_after:
+                marks.append(self._mark(unheld.partition, MarkStatus.UNREAD, unheld.next_offset, None))
+            unheld.end, unheld.grew_after = end, self._asked
             if place in self._sources:
                 self._sources[place].status, self._sources[place].since = MarkStatus.UNREAD, now
-                del self._resting[place]
-        self._asked = now
+                del self._unheld[place]
+        if ends:
+            self._asked = asked
         return tuple(marks)
 
     def _mark(

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import AuthenticationFailedError, KafkaError, SaslAuthenticationFailed
 
 from domain.errors import TemporaryError
-from stream.admin import why_unreachable
+from stream.admin import no_topic, why_unreachable
 from stream.incoming import TopicPartition
 from stream.kafka import KafkaConnection
 
@@ -79,10 +79,7 @@ class Offsets:
                 gone = await self._gone({partition.topic for partition in about})
                 await self.close()
                 if gone:
-                    where = f"Kafka at {self._connection.bootstrap_servers}"
-                    raise TemporaryError(
-                        f"{where} has no topic {', '.join(gone)}: make it with `groundswell topics create`"
-                    ) from error
+                    raise no_topic(self._connection, ", ".join(gone)) from error
                 # Whatever it is: it answered before, or is only being started.
                 raise TemporaryError(str(await why_unreachable(self._connection))) from error
 

@@ -23,7 +23,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from domain.errors import GroundswellError, PermanentError, TemporaryError
-from stream.admin import why_unreachable
+from stream.admin import no_topic, why_unreachable
 from stream.incoming import Headers, TopicPartition
 from stream.kafka import KafkaConnection
 
@@ -141,7 +141,7 @@ class Producer:
             case TopicAuthorizationFailedError() | ClusterAuthorizationFailedError():
                 return PermanentError(f"{where} does not let us write to {topic}: grant it")
             case UnknownTopicOrPartitionError():
-                return TemporaryError(f"{where} has no topic {topic}: make it with `groundswell topics create`")
+                return no_topic(self._connection, topic)
         return TemporaryError(f"{where} did not take what was written to {topic} ({type(error).__name__})")
 
 

@@ -145,7 +145,7 @@ class Augmenter:
         partner = max(free, key=lambda one: _said(one).isdisjoint(_said(example)))
         first, second = (example, partner) if rng.random() < 0.5 else (partner, example)
         first, second = (replace(one, text=_shortened(one, rng)) for one in (first, second))
-        return replace(_line(first, second, rng), weight=example.weight)
+        return _line(first, second, rng)
 
     def _terse(self, rng: random.Random) -> Example | None:
         """None where two that are drawn share a name, or all say the same."""

@@ -129,7 +129,7 @@ def test_marks_that_go_first_lie_before_every_document() -> None:
     progress = Progress(fan_out=2)
     owned = {place: news_partition(place.partition) for place in (P0, P1)}
     progress.begin(owned=owned, others={}, starts=dict.fromkeys(owned, 0), ends={P0: 9, P1: 0}, now=0)
-    woken = progress.woke({P1: 4}, 30, 1)
+    woken = progress.woke({P1: 4}, 30, asked=1, now=1)
     items = [scored(n) for n in range(20)]
     composed = COMPOSER.compose(items, progress, first=woken, config_hash="c0ffee", now=NOW, monotonic=1)
     for number in range(2):

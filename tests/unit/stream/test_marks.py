@@ -126,21 +126,21 @@ def test_a_source_is_through_when_every_message_of_it_passed() -> None:
 
 def test_an_idle_source_whose_log_has_grown_is_unread_until_it_is_idle_again() -> None:
     progress = begun(P0, P1, start=3, end=3)
-    assert progress.resting == {P0, P1}
-    assert progress.woke({P0: 3, P1: 3}, 30, 50) == ()
-    (mark,) = progress.woke({P0: 3, P1: 8}, 30, 51)
+    assert progress.unheld == {P0, P1}
+    assert progress.woke({P0: 3, P1: 3}, 30, asked=50, now=50) == ()
+    (mark,) = progress.woke({P0: 3, P1: 8}, 30, asked=51, now=51)
     assert (mark.partition.number, mark.status, mark.next_offset) == (1, UNREAD, 3)
-    assert progress.resting == {P0}
+    assert progress.unheld == {P0}
     assert progress.quiet(30, 80) == {P0}
     progress.idle({P1: 8}, 90)
-    assert progress.resting == {P0, P1}
-    assert progress.woke({P1: 8}, 30, 91) == ()
+    assert progress.unheld == {P0, P1}
+    assert progress.woke({P1: 8}, 30, asked=91, now=91) == ()
 
 
 def test_a_message_ends_the_rest_of_a_source() -> None:
     progress = begun(P0, P1)
     progress.passed(P0, 0, 1)
-    assert progress.resting == {P1}
+    assert progress.unheld == {P1}
 
 
 def joined_by_another() -> Progress:
@@ -153,22 +153,31 @@ def joined_by_another() -> Progress:
 
 def test_another_s_source_is_unread_when_it_grew_after_a_silence_in_which_it_may_have_become_idle() -> None:
     progress = joined_by_another()
-    assert progress.resting == {P1}
-    (mark,) = progress.woke({P1: 5}, 30, 10)
+    assert progress.unheld == {P1}
+    (mark,) = progress.woke({P1: 5}, 30, asked=10, now=10)
     assert (mark.partition.number, mark.status, mark.next_offset, mark.high_time) == (1, UNREAD, 4, None)
-    assert progress.resting == {P1}, "only its owner knows when it is read"
+    assert progress.unheld == {P1}, "only its owner knows when it is read"
+
+
+def test_a_batch_before_which_nobody_was_asked_says_nothing_of_when_a_source_grew() -> None:
+    progress = joined_by_another()
+    progress.woke({P1: 4}, 30, asked=1, now=1)
+    progress.woke({}, 30, asked=50, now=50)
+    assert progress.woke({P1: 5}, 30, asked=51, now=51)
+    # Message 4 came between 1 and 51: its owner may have called the source idle before message 5.
+    assert progress.woke({P1: 6}, 30, asked=60, now=60)
 
 
 def test_another_s_source_that_brings_something_all_the_time_is_let_alone() -> None:
     progress = joined_by_another()
-    progress.woke({P1: 4}, 30, 9)
-    assert progress.woke({P1: 5}, 30, 10)
+    progress.woke({P1: 4}, 30, asked=9, now=9)
+    assert progress.woke({P1: 5}, 30, asked=10, now=10)
     # Message 4 came between 9 and 10, so that before 39 it cannot have become idle.
-    assert progress.woke({P1: 6}, 30, 38.9) == ()
+    assert progress.woke({P1: 6}, 30, asked=38.9, now=38.9) == ()
     # Message 5 came between 10 and 38.9: by 40 that may be 30 seconds ago. Its owner may not have passed it yet.
-    (mark,) = progress.woke({P1: 7}, 30, 40)
+    (mark,) = progress.woke({P1: 7}, 30, asked=40, now=40)
     assert mark.next_offset == 4
-    assert progress.woke({P1: 8}, 30, 68) == ()
+    assert progress.woke({P1: 8}, 30, asked=68, now=68) == ()
 
 
 def test_a_log_that_begins_again_is_noticed_and_starts_anew() -> None:
