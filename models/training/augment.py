@@ -27,7 +27,8 @@ CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?!\w)")
 _DIGIT = re.compile(r"\d")
 _LONG_WORD = re.compile(r"(?<![\w$#@])[A-Za-z]{4,}(?!\w)")
 STOPS = " .!?;,"
-_BETWEEN = ("; ", ", ", " while ", ", but ", " as ", ". ")
+_BETWEEN = (*[", "] * 4, "; ", " while ", ", but ", " as ", ". ")
+"""A comma alone says least of where one name's part ends, and is what headlines use most."""
 _PARTNERS = 4
 """Among which one is looked for that says something else."""
 _CLAUSE_END = re.compile(
