@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,15 @@ from models.openvino_backend import OpenVinoBackend
 TEXTS = ["firma soars", "crude plunges after fraud"]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_network(tmp_path_factory.mktemp("made") / "model")
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tiny_network(tmp_path / "model")
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(made, tmp_path / "model")
 
 
 def test_an_export_that_breaks_off_leaves_the_file_that_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
