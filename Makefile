@@ -7,7 +7,7 @@ export UV_LINK_MODE ?= hardlink
 # takes two and a half times as long.
 export UV_COMPILE_BYTECODE ?= 1
 
-.PHONY: help demo test check lint unit fmt clean
+.PHONY: help demo test check fmt clean
 help:
 	@echo "make demo    set everything up and run the main job on embedded servers (ARGS=--keep leaves it running)"
 	@echo "make test    set everything up and pass the tests"
@@ -34,17 +34,11 @@ demo: $(VENV)/.plain
 test: $(VENV)/.test check
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/acceptance tests/integration tests/contracts tests/golden --durations=12 $(ARGS)
 
-# Side by side: mypy takes a minute of one core.
 check: $(VENV)/.test
-	@$(MAKE) --no-print-directory -j 2 lint unit
-
-lint: $(VENV)/.test
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-
-unit: $(VENV)/.test
 	@$(PY) -m pytest -q -n 2 tests/unit
 
 fmt: $(VENV)/.test
