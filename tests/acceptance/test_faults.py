@@ -19,7 +19,7 @@ from service.demo.compose_sample import HOURS, compose
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.servers, pytest.mark.timeout(900)]
 
-DAYS = 4
+DAYS = 6
 SETTLE = "45m"
 SEED = 20260302
 

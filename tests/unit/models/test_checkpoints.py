@@ -166,9 +166,9 @@ def test_of_several_loads_at_once_one_makes_it_int8_and_what_a_kill_left_goes(
     assert {path.name for path in kept.parent.iterdir()} == {kept.name, f"{kept.name}.lock"}
 
     (kept / OPENVINO_FILES[1]).write_bytes(b"torn")
-    assert converted(checkpoint, cache=cache) == kept
+    again = load_classifier(folder, device="cpu", cache_dir=cache).classify(TEXTS[:1])
+    assert again[0].model == checkpoint.settings.ref
     assert "making" in capsys.readouterr().err, "what is kept and damaged is made again"
-    assert (kept / OPENVINO_FILES[1]).stat().st_size > 1000
 
 
 def test_a_conversion_that_breaks_off_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
