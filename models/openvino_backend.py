@@ -106,6 +106,6 @@ _first_use = threading.Lock()
 def import_openvino() -> Any:
     """The `openvino` module, without its telemetry package: it reports use over the network."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+    import openvino  # noqa: TID251
 
     return openvino

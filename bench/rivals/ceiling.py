@@ -29,8 +29,7 @@ def int8(threads: int, size: int) -> Callable[[], object]:
     from models.openvino_backend import import_openvino
 
     openvino: Any = import_openvino()
-    from openvino import opset13 as operation
-
+    operation = openvino.opset13
     values = np.random.default_rng(0)
     left = operation.parameter([size, size], np.float32)
     weights = operation.constant(values.uniform(-1, 1, (size, size)).astype(np.float32))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import openvino
 import pytest
 from support.tiny_networks import tiny_network
 
@@ -18,7 +18,7 @@ from models.batches import Batch
 from models.export import export, main
 from models.folder import OPENVINO_FILES, read_settings
 from models.load import load_classifier
-from models.openvino_backend import OpenVinoBackend
+from models.openvino_backend import OpenVinoBackend, import_openvino
 
 TEXTS = ["firma soars", "crude plunges after fraud"]
 
@@ -41,7 +41,7 @@ def test_an_export_that_breaks_off_leaves_the_file_that_is_there(folder: Path, m
         Path(path).write_text("<half")
         raise RuntimeError("write failed")
 
-    monkeypatch.setattr(openvino, "save_model", full)
+    monkeypatch.setattr(import_openvino(), "save_model", full)
     with pytest.raises(PermanentError, match="cannot write"):
         export(folder, [], int8=False)
     assert load_classifier(folder, device="cpu").classify(TEXTS) == before
@@ -52,6 +52,7 @@ def test_a_process_that_serves_the_file_keeps_what_it_has_while_it_is_replaced(f
     before = served.classify(TEXTS)
     files = [(folder / name).stat().st_ino for name in OPENVINO_FILES]
     export(folder, TEXTS)
+    assert sys.modules["openvino_telemetry"] is None, "it forks this process to report over the network"
     assert not {(folder / name).stat().st_ino for name in OPENVINO_FILES} & set(files), "others, not written over"
     assert served.classify(TEXTS) == before
     assert sorted(path.name for path in (folder / "openvino").iterdir()) == ["model.bin", "model.xml"]

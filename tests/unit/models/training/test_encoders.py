@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper, save
@@ -18,6 +17,7 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from domain.errors import PermanentError
 from models.load import CHOICES, SHIPPED
+from models.openvino_backend import import_openvino
 from models.training import encoders
 from models.training.encoders import MavenEncoder, convert, encoder_folder
 
@@ -49,7 +49,7 @@ def test_a_converted_encoder_computes_what_its_onnx_file_computes(tiny: Any, tmp
     with torch.inference_mode():
         network = AutoModel.from_pretrained(tmp_path / "folder", add_pooling_layer=False)
         ours = network(torch.tensor(tokens), attention_mask=torch.ones(3, 9)).last_hidden_state.numpy()
-    core = openvino.Core()
+    core = import_openvino().Core()
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     theirs = core.compile_model(core.read_model(str(file)), "CPU", exact)({"tokens": tokens})[0]
     assert np.abs(ours).max() > 0.1
