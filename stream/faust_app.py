@@ -99,7 +99,10 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         self._seeks: Mapping[TopicPartition, int] = {}
         self._positions: dict[TP, int] = {}
         self._fetched: dict[TP, int] = {}
-        self._dropped = False
+        self._prepared = self._placed = -1
+        """The owner's epoch that it was last ready for, and the one that the positions are of."""
+        self._astray = False
+        """What is fetched next does not begin at the positions."""
 
     async def reading_positions(self) -> dict[TopicPartition, Position]:
         """Of each partition of the assignment."""
@@ -118,12 +121,15 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def prepare(self, *_: Any, **__: Any) -> None:
         """Ask the owner where to read from; runs before `perform_seek`, and may take its time."""
-        self._seeks = {}
+        epoch = self._owner.epoch
         assignment = frozenset(TopicPartition(*place) for place in self.assignment())
         self._seeks = await self._owner.assigned(assignment)
+        self._prepared = epoch
 
     async def perform_seek(self) -> None:
-        """Go to the committed offsets, to the owner's where it named any, and to the beginning where there are none."""
+        """Find where to read from: the committed offsets, the owner's where it named any, and the beginning where there
+        are none. Who fetches goes there first: what a fetch under way brings would be skipped."""
+        epoch = self._prepared
         committed = await self.seek_to_committed()
         positions = {TP(*place): offset for place, offset in committed.items() if offset is not None and offset >= 0}
         unknown = [place for place in self.assignment() if place not in positions]
@@ -131,14 +137,23 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
             beginnings = await self.earliest_offsets(*unknown)
             positions |= {TP(*place): offset for place, offset in beginnings.items()}
         wanted = {TP(*place): offset for place, offset in self._seeks.items() if TP(*place) in positions}
-        if wanted:
-            await self.seek_wait(wanted)
         self._positions = positions | wanted
         self._fetched = dict(self._positions)
-        self._dropped = False
+        self._placed = epoch
+        self._astray = True
+
+    def resume_flow(self) -> None:
+        """Fetch again, unless it is not known where from: nothing is assigned, or no longer what was.
+
+        Faust stops the flow only of a member that had partitions. If that of one without any went on, it would fetch
+        the first that it gets while `perform_seek` runs, and Faust then empties the channel of them.
+        """
+        if self._placed == self._owner.epoch:
+            super().resume_flow()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let the owner finish, and commit, before the partitions are given up."""
+        self.stop_flow()
         await self._owner.revoked()
         await super().on_partitions_revoked(revoked)
 
@@ -157,19 +172,29 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
             return
-        if self._dropped:
-            self._dropped = False
-            await self.seek_wait(dict(self._positions))
         active = self._get_active_partitions()
         if not active:
             await self.sleep(0.1)
             return
-        epoch = self._owner.epoch
+        epoch = self._placed
+        if self._astray and not await self._return():
+            return
         fetched = await self._getmany(active_partitions=active, timeout=1.0)
         self._fetched |= {TP(*place): records[-1].offset + 1 for place, records in fetched.items()}
         for place, records in fetched.items():
             if not await self._pass_on(TP(*place), records, epoch):
                 return
+
+    async def _return(self) -> bool:
+        """Go to the positions. False when the assignment is changing, after which there will be others."""
+        self._astray = False
+        try:
+            await self.seek_wait(dict(self._positions))
+        except KafkaError:
+            self._astray = True
+            await self.sleep(0.1)
+            return False
+        return True
 
     async def _pass_on(self, place: TP, records: list[Any], epoch: int) -> bool:
         if self.flow_active and epoch == self._owner.epoch:
@@ -179,7 +204,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
                 self._positions[place] = records[-1].offset + 1
                 return True
         # What a fetch brought and nobody took would be skipped: go back for it when reading goes on.
-        self._dropped = True
+        self._astray = True
         return False
 
     async def _put(self, run: Run) -> bool:

@@ -8,6 +8,7 @@ import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import pytest
 from support.classifiers import POISON, HashClassifier
@@ -16,7 +17,7 @@ from support.kafka_world import QUICK, ClassifyWorld, CountingTelemetry, Sent, c
 from domain.classification import Classification, Label, Unscored
 from domain.document import Kind
 from domain.errors import PermanentError
-from domain.log import MarkStatus
+from domain.log import Mark, MarkStatus
 from domain.ports import Prepared
 from domain.subject import sentiments_of
 from stream.dead_letters import PREFIX, decode_dead_letter
@@ -204,12 +205,14 @@ async def test_a_source_that_is_read_to_its_end_turns_idle_and_wakes_again(kafka
         topic=world.topics.news, value=document("doc-2", published_at=(published - timedelta(hours=1)).isoformat())
     )
 
-    async def statuses() -> list[list[MarkStatus]]:
+    async def changes() -> list[list[Mark]]:
+        """What is said of the source; that it is idle is said again after each while."""
         parts = (await world.scored()).values()
-        return [[m.status for _, m in part.marks if m.partition.topic == world.topics.news] for part in parts]
+        said = ([mark for _, mark in part.marks if mark.partition.topic == world.topics.news] for part in parts)
+        return [[mark for mark, _ in groupby(marks)] for marks in said]
 
     async def say(expected: list[MarkStatus]) -> bool:
-        return await statuses() == [expected] * 2
+        return [[mark.status for mark in marks] for marks in await changes()] == [expected] * 2
 
     idle, reading = MarkStatus.IDLE, MarkStatus.READING
     async with world.working():
@@ -218,10 +221,10 @@ async def test_a_source_that_is_read_to_its_end_turns_idle_and_wakes_again(kafka
         await eventually(lambda: say([idle, reading, idle]))
         await world.produce([second])
         await eventually(lambda: say([idle, reading, idle, reading, idle]))
-    for part in (await world.scored()).values():
-        marks = [mark for _, mark in part.marks if mark.partition.topic == world.topics.news]
+    for marks in await changes():
         assert [mark.high_time for mark in marks] == [None, *[published] * 4]
         assert [mark.next_offset for mark in marks] == [0, 1, 1, 2, 2]
+    for part in (await world.scored()).values():
         for _, record in part.documents:
             assert record.origin.high_time == published
 

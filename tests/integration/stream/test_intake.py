@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from kafka import KafkaProducer
 from support.kafka_world import RawName, Sent, eventually, make_topics, produce
 
+from domain.errors import TemporaryError
 from domain.ports import NoTelemetry
+from stream.faust_app import MembershipPolicy, RunConsumer
 from stream.incoming import Batch, TopicPartition
-from stream.intake import Intake, IntakePolicy, Step
+from stream.intake import Intake, IntakePolicy, Phase, Step
 from stream.kafka import KafkaConnection
 from stream.offsets import Offsets
 
 pytestmark = pytest.mark.servers
 
+MANY = 1000
 POLICY = IntakePolicy(max_batch=10, max_wait=0.02, tick=0.1, commit_interval=0.1)
 
 
@@ -114,3 +119,76 @@ async def test_reading_goes_on_where_it_was_committed_unless_the_stage_says_othe
     assert await offsets.beginnings(places) == dict.fromkeys(places, 0)
     assert await offsets.ends(places) == dict.fromkeys(places, 60)
     await offsets.close()
+
+
+class Slow(Remembering):
+    """Completes nothing until it is let go, and then takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def remember(self, batch: Batch) -> None:
+        if batch.messages:
+            if not self.go.is_set():
+                raise TemporaryError("not yet")
+            await asyncio.sleep(0.01)
+        await super().remember(batch)
+
+
+async def test_one_who_had_nothing_to_read_skips_nothing_when_the_whole_topic_comes_to_it(
+    kafka_bootstrap: str, unique_topic: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flow of such a member never stopped, and what it had fetched while it went to where reading begins was
+    thrown away."""
+    topic, group = unique_topic("intake"), unique_topic("group")
+    make_topics(kafka_bootstrap, {topic: 1})
+    await produce(kafka_bootstrap, [Sent(topic=topic, value=b"%d" % n) for n in range(MANY)])
+
+    def member(stage: Remembering) -> Intake:
+        return Intake(
+            connection=KafkaConnection(bootstrap_servers=kafka_bootstrap),
+            group=group,
+            topics=(topic,),
+            stage=stage,
+            telemetry=NoTelemetry(),
+            policy=IntakePolicy(max_batch=5, max_queued=5, max_wait=0.02, tick=0.1, release_grace=0.1),
+            membership=MembershipPolicy(max_fetch_messages=5),
+        )
+
+    go = RunConsumer.perform_seek
+
+    async def takes_its_time(self: RunConsumer) -> None:
+        await go(self)
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(RunConsumer, "perform_seek", takes_its_time)
+    stages = Slow(), Slow()
+    members = tuple(map(member, stages))
+
+    async def settled() -> bool:
+        healths = [one.health for one in members]
+        return {health.phase for health in healths} == {Phase.READING} and (
+            sorted(health.partitions for health in healths) == [0, 1]
+        )
+
+    async def enough() -> bool:
+        return sum(map(len, stage.seen.values())) >= MANY
+
+    async with AsyncExitStack() as to_stop:
+        for one in members:
+            to_stop.push_async_callback(one.stop)
+            await one.start()
+            await eventually(lambda one=one: _reads(one))
+        await eventually(settled)
+        one, other = sorted(members, key=lambda member: member.health.partitions, reverse=True)
+        stage = stages[members.index(other)]
+        stage.go.set()
+        await one.stop()
+        with suppress(AssertionError):
+            await eventually(enough)
+    assert stage.seen == {0: list(range(MANY))}
+
+
+async def _reads(member: Intake) -> bool:
+    return member.health.phase is Phase.READING

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
@@ -40,7 +41,8 @@ def consumer_of(*fetches: dict[TP, list[Any]]) -> tuple[Any, Channel, list[dict[
     consumer._owner = SimpleNamespace(epoch=1)
     consumer._positions = {A: 0, B: 0}
     consumer._fetched = {A: 0, B: 0}
-    consumer._dropped = False
+    consumer._placed = 1
+    consumer._astray = False
     consumer.flow_active = True
 
     async def getmany(**_: Any) -> dict[TP, list[Any]]:
@@ -119,6 +121,36 @@ async def test_when_the_assignment_ends_between_two_runs_the_second_is_fetched_a
     assert seeks == [{A: 0, B: 0}]
 
 
+async def test_where_it_cannot_go_while_the_assignment_changes_it_goes_later() -> None:
+    consumer, channel, seeks = consumer_of({A: [record(A, 0)]})
+    seek_wait, consumer._astray = consumer.seek_wait, True
+
+    async def changing(_: Any) -> None:
+        raise IllegalStateError("no current assignment")
+
+    async def sleep(_: float) -> None: ...
+
+    consumer.seek_wait, consumer.sleep = changing, sleep
+    await consumer._pass_on_a_fetch()
+    assert channel.runs == []
+    consumer.seek_wait = seek_wait
+    await consumer._pass_on_a_fetch()
+    assert seeks == [{A: 0, B: 0}]
+    assert [run.messages[0].offset for run in channel.runs] == [0]
+
+
+async def test_the_flow_goes_on_only_in_the_assignment_that_its_positions_are_of() -> None:
+    consumer, _, _ = consumer_of()
+    consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
+    consumer.flow_active = False
+    consumer._owner.epoch = 2
+    consumer.resume_flow()
+    assert not consumer.flow_active
+    consumer._placed = 2
+    consumer.resume_flow()
+    assert consumer.flow_active
+
+
 async def blocked_on_a_full_channel() -> tuple[Any, ThrowableQueue, asyncio.Task[None]]:
     """A consumer that waits for room in a channel as Faust has them, with the task that does."""
     consumer, _, _ = consumer_of({A: [record(A, 0)], B: [record(B, 0)]})
@@ -134,7 +166,7 @@ async def test_a_run_that_waits_for_room_while_faust_empties_the_channel_is_fetc
     consumer, channel, task = await blocked_on_a_full_channel()
     channel.clear()  # as when partitions are revoked: whoever waits to put is told so by CancelledError
     await task
-    assert consumer._dropped
+    assert consumer._astray
     assert consumer._positions == {A: 1, B: 0}
 
 
