@@ -177,7 +177,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
             await self.sleep(0.1)
             return
         epoch = self._placed
-        if self._astray and not await self._return():
+        if self._astray and not await self._go_to_positions():
             return
         fetched = await self._getmany(active_partitions=active, timeout=1.0)
         self._fetched |= {TP(*place): records[-1].offset + 1 for place, records in fetched.items()}
@@ -185,8 +185,8 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
             if not await self._pass_on(TP(*place), records, epoch):
                 return
 
-    async def _return(self) -> bool:
-        """Go to the positions. False when the assignment is changing, after which there will be others."""
+    async def _go_to_positions(self) -> bool:
+        """False when the assignment is changing, after which there will be others."""
         self._astray = False
         try:
             await self.seek_wait(dict(self._positions))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 
 import pytest
 from kafka import KafkaProducer
@@ -54,16 +55,28 @@ class Remembering:
             self.names += [name for name, _ in message.headers]
 
 
-async def read(bootstrap: str, topic: str, group: str, stage: Remembering, count: int) -> None:
-    """Read until the stage has seen so many messages."""
-    intake = Intake(
+def intake_of(
+    bootstrap: str,
+    topic: str,
+    group: str,
+    stage: Remembering,
+    policy: IntakePolicy = POLICY,
+    membership: MembershipPolicy | None = None,
+) -> Intake:
+    return Intake(
         connection=KafkaConnection(bootstrap_servers=bootstrap),
         group=group,
         topics=(topic,),
         stage=stage,
         telemetry=NoTelemetry(),
-        policy=POLICY,
+        policy=policy,
+        membership=membership,
     )
+
+
+async def read(bootstrap: str, topic: str, group: str, stage: Remembering, count: int) -> None:
+    """Read until the stage has seen so many messages."""
+    intake = intake_of(bootstrap, topic, group, stage)
     await intake.start()
 
     async def enough() -> bool:
@@ -121,7 +134,7 @@ async def test_reading_goes_on_where_it_was_committed_unless_the_stage_says_othe
     await offsets.close()
 
 
-class Slow(Remembering):
+class HeldBack(Remembering):
     """Completes nothing until it is let go, and then takes its time."""
 
     def __init__(self) -> None:
@@ -145,50 +158,38 @@ async def test_one_who_had_nothing_to_read_skips_nothing_when_the_whole_topic_co
     make_topics(kafka_bootstrap, {topic: 1})
     await produce(kafka_bootstrap, [Sent(topic=topic, value=b"%d" % n) for n in range(MANY)])
 
-    def member(stage: Remembering) -> Intake:
-        return Intake(
-            connection=KafkaConnection(bootstrap_servers=kafka_bootstrap),
-            group=group,
-            topics=(topic,),
-            stage=stage,
-            telemetry=NoTelemetry(),
-            policy=IntakePolicy(max_batch=5, max_queued=5, max_wait=0.02, tick=0.1, release_grace=0.1),
-            membership=MembershipPolicy(max_fetch_messages=5),
-        )
-
-    go = RunConsumer.perform_seek
+    policy = replace(POLICY, max_batch=5, max_queued=5, release_grace=0.1)
+    perform_seek = RunConsumer.perform_seek
 
     async def takes_its_time(self: RunConsumer) -> None:
-        await go(self)
+        await perform_seek(self)
         await asyncio.sleep(1)
 
     monkeypatch.setattr(RunConsumer, "perform_seek", takes_its_time)
-    stages = Slow(), Slow()
-    members = tuple(map(member, stages))
+    stages = HeldBack(), HeldBack()
+    members = [
+        intake_of(kafka_bootstrap, topic, group, stage, policy, MembershipPolicy(max_fetch_messages=5))
+        for stage in stages
+    ]
 
     async def settled() -> bool:
-        healths = [one.health for one in members]
-        return {health.phase for health in healths} == {Phase.READING} and (
-            sorted(health.partitions for health in healths) == [0, 1]
-        )
+        """Both are members, and one of them has the partition."""
+        healths = [member.health for member in members]
+        reading = all(health.phase is Phase.READING for health in healths)
+        return reading and sum(health.partitions for health in healths) == 1
 
     async def enough() -> bool:
         return sum(map(len, stage.seen.values())) >= MANY
 
     async with AsyncExitStack() as to_stop:
-        for one in members:
-            to_stop.push_async_callback(one.stop)
-            await one.start()
-            await eventually(lambda one=one: _reads(one))
+        for member in members:
+            to_stop.push_async_callback(member.stop)
+            await member.start()
         await eventually(settled)
-        one, other = sorted(members, key=lambda member: member.health.partitions, reverse=True)
-        stage = stages[members.index(other)]
+        holder = members[0] if members[0].health.partitions else members[1]
+        stage = stages[holder is members[0]]
         stage.go.set()
-        await one.stop()
+        await holder.stop()
         with suppress(AssertionError):
             await eventually(enough)
     assert stage.seen == {0: list(range(MANY))}
-
-
-async def _reads(member: Intake) -> bool:
-    return member.health.phase is Phase.READING
