@@ -23,7 +23,6 @@ from domain.log import Partition
 from domain.ports import Names, ScoreObserver, Telemetry, TopicIds
 from stream.compose import Composed, Composer, places_of
 from stream.dead_letters import DeadLetterWriter
-from stream.faust_app import Position
 from stream.incoming import Batch, TopicPartition
 from stream.intake import Intake, IntakePolicy, Step
 from stream.kafka import KafkaConnection
@@ -34,6 +33,7 @@ from stream.model_follower import ModelFollower, show_running
 from stream.offsets import Offsets
 from stream.producer import Producer
 from stream.read import Reader, Reading
+from stream.run_consumer import Position
 
 log = logging.getLogger(__name__)
 

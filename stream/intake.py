@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from domain.errors import GroundswellError, TemporaryError
 from domain.ports import Telemetry
 from stream.batching import BatchPolicy, MessageQueue
-from stream.faust_app import MembershipPolicy, Position, Run, StageApp
+from stream.faust_app import MembershipPolicy, StageApp
 from stream.incoming import Batch, TopicPartition
 from stream.kafka import KafkaConnection
 from stream.offsets import Offsets
 from stream.pipeline import ABANDONED, Pipeline, Step
+from stream.run_consumer import Position, Run
 from stream.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class Health:
 class Intake:
     """Reads topics as a member of a consumer group and passes batches through a stage's steps.
 
-    Implements stream.faust_app.Owner: an epoch is the time from one assignment of partitions to the next.
+    Implements stream.run_consumer.Owner: an epoch is the time from one assignment of partitions to the next.
     """
 
     def __init__(

@@ -13,11 +13,12 @@ from support.kafka_world import RawName, Sent, eventually, make_topics, produce
 
 from domain.errors import TemporaryError
 from domain.ports import NoTelemetry
-from stream.faust_app import MembershipPolicy, RunConsumer
+from stream.faust_app import MembershipPolicy
 from stream.incoming import Batch, TopicPartition
 from stream.intake import Intake, IntakePolicy, Phase, Step
 from stream.kafka import KafkaConnection
 from stream.offsets import Offsets
+from stream.run_consumer import RunConsumer
 
 pytestmark = pytest.mark.servers
 
@@ -192,4 +193,30 @@ async def test_one_who_had_nothing_to_read_skips_nothing_when_the_whole_topic_co
         await holder.stop()
         with suppress(AssertionError):
             await eventually(enough)
+    assert stage.seen == {0: list(range(MANY))}
+
+
+async def test_what_faust_empties_from_its_channel_is_read_again(
+    kafka_bootstrap: str, unique_topic: Callable[[str], str]
+) -> None:
+    topic, group = unique_topic("intake"), unique_topic("group")
+    make_topics(kafka_bootstrap, {topic: 1})
+    await produce(kafka_bootstrap, [Sent(topic=topic, value=b"%d" % n) for n in range(MANY)])
+    stage, policy = HeldBack(), replace(POLICY, max_batch=5, max_queued=5)
+    intake = intake_of(kafka_bootstrap, topic, group, stage, policy, MembershipPolicy(max_fetch_messages=5))
+
+    async def full() -> bool:
+        return intake._app is not None and any(queue.full() for queue in intake._app.flow_control._queues)
+
+    async def enough() -> bool:
+        return sum(map(len, stage.seen.values())) >= MANY
+
+    async with AsyncExitStack() as to_stop:
+        to_stop.push_async_callback(intake.stop)
+        await intake.start()
+        await eventually(full)
+        assert intake._app is not None
+        intake._app.flow_control.clear()
+        stage.go.set()
+        await eventually(enough)
     assert stage.seen == {0: list(range(MANY))}

@@ -13,10 +13,10 @@ import pytest
 from domain.errors import PermanentError, TemporaryError
 from domain.ports import NoTelemetry
 from stream import intake as intake_module
-from stream.faust_app import Position, Run
 from stream.incoming import Batch, Incoming, TopicPartition
 from stream.intake import Intake, IntakePolicy, Phase, Step
 from stream.kafka import KafkaConnection
+from stream.run_consumer import Position, Run
 
 A, B = TopicPartition("news", 0), TopicPartition("news", 1)
 POLICY = IntakePolicy(
@@ -135,9 +135,13 @@ async def reading(
         await intake.stop()
 
 
+def run_of(*messages: Incoming, epoch: int) -> Run:
+    return Run(messages[0].place, epoch, messages[0].offset, list(messages))
+
+
 async def offer(intake: Intake, place: TopicPartition, offsets: range, epoch: int | None = None) -> None:
-    run = Run(place, intake.epoch if epoch is None else epoch, [message(place, offset) for offset in offsets])
-    await asyncio.wait_for(intake.offer(run), 2)
+    epoch = intake.epoch if epoch is None else epoch
+    await asyncio.wait_for(intake.offer(run_of(*(message(place, offset) for offset in offsets), epoch=epoch)), 2)
 
 
 async def until(condition: Any, within: float = 2.0) -> None:
@@ -165,7 +169,7 @@ async def test_a_batch_holds_no_more_bytes_than_allowed_unless_one_message_does(
     policy = IntakePolicy(max_batch=10, max_batch_bytes=10, max_wait=0.02)
     async with reading(monkeypatch, stage, policy) as (intake, _):
         sizes = [6, 6, 50, 3, 3]
-        await intake.offer(Run(A, intake.epoch, [message(A, n, size) for n, size in enumerate(sizes)]))
+        await intake.offer(run_of(*(message(A, n, size) for n, size in enumerate(sizes)), epoch=intake.epoch))
         await until(lambda: len(stage.finished) == 5)
     assert [[offset for _, offset in batch] for batch in stage.batches] == [[0], [1], [2], [3, 4]]
 
@@ -203,7 +207,7 @@ async def test_a_full_queue_makes_the_offer_wait_until_there_is_room(monkeypatch
         async def offer_all() -> None:
             nonlocal taken
             for start in range(0, 60, 3):
-                await intake.offer(Run(A, intake.epoch, [message(A, n) for n in range(start, start + 3)]))
+                await intake.offer(run_of(*(message(A, n) for n in range(start, start + 3)), epoch=intake.epoch))
                 taken += 1
 
         offering = asyncio.create_task(offer_all())
@@ -296,7 +300,8 @@ async def test_an_offer_that_waits_for_room_is_let_go_when_the_assignment_ends(m
     policy = IntakePolicy(max_batch=3, max_wait=0.01, max_queued=3, release_grace=0.05)
     async with reading(monkeypatch, stage, policy) as (intake, _):
         stage.gate.clear()
-        offering = asyncio.create_task(intake.offer(Run(A, intake.epoch, [message(A, n) for n in range(30)])))
+        run = run_of(*(message(A, n) for n in range(30)), epoch=intake.epoch)
+        offering = asyncio.create_task(intake.offer(run))
         await asyncio.sleep(0.05)
         assert not offering.done()
         await intake.revoked()

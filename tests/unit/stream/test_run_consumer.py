@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from stream.faust_app import Position, Run, RunConsumer
 from stream.incoming import TopicPartition
+from stream.run_consumer import Position, Run, RunConsumer
 
 A, B = TP("news", 0), TP("news", 1)
 
@@ -41,6 +43,7 @@ def consumer_of(*fetches: dict[TP, list[Any]]) -> tuple[Any, Channel, list[dict[
     consumer._owner = SimpleNamespace(epoch=1)
     consumer._positions = {A: 0, B: 0}
     consumer._fetched = {A: 0, B: 0}
+    consumer._taken = {A: 0, B: 0}
     consumer._placed = 1
     consumer._astray = False
     consumer.flow_active = True
@@ -175,3 +178,68 @@ async def test_a_consumer_that_waits_for_room_can_be_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Reading:
+    """A consumer of two partitions, its channel as Faust has them, and whoever takes the runs out of that."""
+
+    def __init__(self, offsets: dict[TP, list[int]], sizes: list[int]) -> None:
+        self.offsets = offsets
+        self.consumer, _, _ = consumer_of()
+        self.channel = ThrowableQueue(maxsize=1, flow_control=FlowControlEvent(initially_suspended=False))
+        self.consumer.app = SimpleNamespace(runs=self.channel)
+        self.consumer._getmany, self.consumer.seek_wait = self._fetch, self._seek
+        self.taken: dict[TP, list[int]] = {A: [], B: []}
+        self._sizes = sizes
+        self._next = {A: 0, B: 0}
+
+    async def _fetch(self, **_: Any) -> dict[TP, list[Any]]:
+        await asyncio.sleep(0)
+        size = self._sizes.pop() if self._sizes else 2
+        found = {place: [n for n in self.offsets[place] if n >= self._next[place]][:size] for place in (A, B)}
+        await asyncio.sleep(0)
+        self._next |= {place: offsets[-1] + 1 for place, offsets in found.items() if offsets}
+        return {place: [record(place, n) for n in offsets] for place, offsets in found.items() if offsets}
+
+    async def _seek(self, positions: dict[TP, int]) -> None:
+        await asyncio.sleep(0)
+        self._next |= positions
+
+    async def _drain(self) -> None:
+        while True:
+            await self.consumer._pass_on_a_fetch()
+
+    def _take(self) -> None:
+        if not self.channel.empty() and self.consumer.take(run := self.channel.get_nowait()):
+            self.taken[TP(*run.place)] += [message.offset for message in run.messages]
+
+    async def play(self, moves: str) -> None:
+        """Take a run, empty the channel, or let the others go on for a turn of the loop; then read to the end."""
+        draining = asyncio.create_task(self._drain())
+        for move in moves:
+            if move == "t":
+                self._take()
+            elif move == "e":
+                self.channel.clear()
+            else:
+                await asyncio.sleep(0)
+        # What was lost shows in the run behind it.
+        self.offsets = {place: [*offsets, 99] for place, offsets in self.offsets.items()}
+        for _ in range(300):
+            self._take()
+            await asyncio.sleep(0)
+        draining.cancel()
+        await asyncio.wait([draining])
+
+
+# With gaps, as transactions and compaction leave them.
+OFFSETS = st.one_of(st.just([]), st.just(list(range(0, 60, 2))))
+
+
+@given(OFFSETS, OFFSETS, st.text("te.", max_size=100), st.lists(st.integers(1, 4), max_size=12))
+async def test_whenever_the_channel_is_emptied_everything_is_taken_once_and_in_order(
+    a: list[int], b: list[int], moves: str, sizes: list[int]
+) -> None:
+    reading = Reading({A: a, B: b}, sizes)
+    await reading.play(moves)
+    assert reading.taken == reading.offsets
