@@ -54,9 +54,9 @@ def dead_letters(settings: Settings) -> DeadLetters:
 # --- the worker's stages ---------------------------------------------------------------------------------------------
 
 
-def classifier(settings: Settings) -> Classifier:
-    """The model in force, loaded."""
-    return stream_models.ModelLoader(settings).classifier(model_choice(settings).location)
+def classifier(settings: Settings, ref: str | None = None) -> Classifier:
+    """The model `ref`, or the one in force, loaded. Raises as ModelLoader.classifier does."""
+    return stream_models.ModelLoader(settings).classifier(ref or model_choice(settings).location)
 
 
 def model_choice(settings: Settings) -> InForce:

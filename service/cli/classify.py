@@ -17,7 +17,8 @@ from service.cli.app import Invocation, app
 @app.command(
     rich_help_panel="Try",
     epilog="Examples: groundswell classify 'Example Corp cuts its forecast'; cat lines.txt | groundswell classify -; "
-    "groundswell classify --entity ACME=Acme --entity EXMP='Example Corp' 'Acme gains on Example Corp'",
+    "groundswell classify --entity ACME=Acme --entity EXMP='Example Corp' 'Acme gains on Example Corp'; "
+    "groundswell classify --model accurate 'Apple beats, Samsung warns'",
 )
 def classify(
     context: typer.Context,
@@ -27,6 +28,7 @@ def classify(
         list[str] | None,
         typer.Option("--entity", metavar="SYMBOL=NAME", help="Also what is said of a symbol by its name."),
     ] = None,
+    model: Annotated[str | None, typer.Option(metavar="REF", help="A model. Without it the one in force.")] = None,
 ) -> None:
     """Topic and sentiment of texts."""
     from service import wiring
@@ -38,7 +40,7 @@ def classify(
         raise typer.BadParameter("there is no text to classify")
     names = _names(entities or ())
     invocation: Invocation = context.obj
-    classifier = wiring.classifier(invocation.load().settings)
+    classifier = wiring.classifier(invocation.load().settings, model)
     for text, answer in zip(texts, classifier.classify(texts, [names] * len(texts)), strict=True):
         typer.echo(_as_json(text, answer) if as_json else "\n".join(_lines(text, answer)))
 

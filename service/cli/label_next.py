@@ -24,7 +24,7 @@ Moment = datetime | None
     rich_help_panel="Model",
     epilog=(
         "Examples: groundswell label-next --since 2026-03-01 --limit 50 --out tasks.json; "
-        "groundswell label-next --data texts.jsonl --out tasks.json; "
+        "groundswell label-next --data texts.jsonl --model my-model --out tasks.json; "
         "groundswell label-next --answers export.json --task sentiment --out labelled.jsonl"
     ),
 )
@@ -44,6 +44,9 @@ def label_next(
         typer.Option(metavar="FILE", help="In place of the history: texts in JSON lines or CSV, scored now."),
     ] = None,
     text_column: Annotated[str, typer.Option(help="With --data: the column of the text.")] = "text",
+    model: Annotated[
+        str | None, typer.Option(metavar="REF", help="With --data: a model. Without it the one in force.")
+    ] = None,
     measure: Annotated[
         Literal["entropy", "margin"],
         typer.Option(help="Unsure is: all labels are likely (entropy), or the first two are (margin)."),
@@ -69,10 +72,12 @@ def label_next(
     if answers is not None:
         _write(out, _labelled(answers, asked))
         return
+    if model is not None and data is None:
+        raise typer.BadParameter("--model goes with --data: what is in the history was scored already")
     found = (
         _of_history(context, since, until, asked, candidates)
         if data is None
-        else _of_file(context, data, text_column, candidates)
+        else _of_file(context, data, text_column, model, candidates)
     )
     chosen = questions(found, LabellingPolicy(tasks=asked, measure=Measure(measure), limit=limit))
     if not chosen:
@@ -97,12 +102,12 @@ def _of_history(context: typer.Context, since: Moment, until: Moment, tasks: lis
     )
 
 
-def _of_file(context: typer.Context, path: Path, text_column: str, most: int) -> list[Candidate]:
+def _of_file(context: typer.Context, path: Path, text_column: str, model: str | None, most: int) -> list[Candidate]:
     from service import wiring
     from service.labelling import from_file
 
     invocation: Invocation = context.obj
-    classifier = wiring.classifier(invocation.load().settings)
+    classifier = wiring.classifier(invocation.load().settings, model)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         shown = bar.add_task("scoring", total=None)

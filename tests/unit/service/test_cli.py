@@ -192,7 +192,7 @@ def test_what_config_shows_can_be_used_as_a_file(tmp_path: Path) -> None:
 
 
 def test_classify_reads_texts_from_the_command_line_and_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "classifier", lambda settings: HashClassifier())
+    monkeypatch.setattr(wiring, "classifier", lambda settings, ref: HashClassifier())
     given = CliRunner().invoke(app, ["classify", "bad #negative", "good #positive"])
     assert [line.split()[0] for line in given.output.splitlines()] == ["negative", "positive"]
     read = CliRunner().invoke(app, ["classify", "-"], input="bad #negative\n\ngood #positive\n")
@@ -205,7 +205,7 @@ def test_classify_reads_texts_from_the_command_line_and_from_standard_input(monk
 
 
 def test_classify_tells_what_is_said_of_whom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "classifier", lambda settings: HashClassifier())
+    monkeypatch.setattr(wiring, "classifier", lambda settings, ref: HashClassifier())
     asked = ["classify", "--entity", "ACME=Acme", "--entity", "EXMP=Example Corp", "#neutral Acme:negative"]
     lines = CliRunner().invoke(app, asked).output.splitlines()
     assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [("negative", "ACME")]
@@ -219,9 +219,17 @@ def test_classify_shows_what_a_model_without_topics_has(monkeypatch: pytest.Monk
         def infer(self, prepared: Prepared) -> list[Classification]:
             return [replace(one, tasks={"tone": {"calm": 0.25, "shrill": 0.75}}) for one in super().infer(prepared)]
 
-    monkeypatch.setattr(wiring, "classifier", lambda settings: Narrow())
+    monkeypatch.setattr(wiring, "classifier", lambda settings, ref: Narrow())
     done = CliRunner().invoke(app, ["classify", "Oil falls"])
     assert done.output.split() == ["shrill", "Oil", "falls"]
+
+
+def test_classify_asks_the_model_that_is_named() -> None:
+    said = CliRunner().invoke(app, ["classify", "--json", "--model", "accurate", "Oil falls"]).stdout
+    assert yaml.safe_load(said)["model"].startswith("groundswell-bge-small@")
+    unknown = groundswell("classify", "--model", "nowhere", "Oil falls")
+    assert unknown.returncode == 1
+    assert "no model 'nowhere'" in unknown.stderr
 
 
 @pytest.mark.parametrize("command", ["up", "serve"])

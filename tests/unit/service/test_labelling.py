@@ -19,6 +19,7 @@ from models.labelling import Measure
 from service import wiring
 from service.cli import app
 from service.labelling import LabellingPolicy, from_file, from_history, questions
+from service.settings import Settings
 
 TEXTS = {
     "ships": "Cargo ships wait for days outside the harbour of Northgate",
@@ -98,7 +99,7 @@ def test_texts_of_a_file_are_scored_once_each(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_tasks_and_reads_labels_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "classifier", lambda settings: HashClassifier())
+    monkeypatch.setattr(wiring, "classifier", lambda settings, ref: HashClassifier())
     monkeypatch.chdir(tmp_path)
     Path("texts.csv").write_text("text\n" + "\n".join(TEXTS[name] for name in ("ships", "rates", "wheat")) + "\n")
     runner = CliRunner()
@@ -117,3 +118,21 @@ def test_the_command_writes_tasks_and_reads_labels_back(tmp_path: Path, monkeypa
     rows = [json.loads(line) for line in Path("labelled.jsonl").read_text().splitlines()]
     assert [row["text"] for row in rows] == [task["data"]["text"] for task in tasks]
     assert {row["by"] for row in rows} == {"label-studio:3"}
+
+
+def test_the_command_asks_the_model_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str | None] = []
+
+    def classifier(_: Settings, ref: str | None) -> HashClassifier:
+        named.append(ref)
+        return HashClassifier()
+
+    monkeypatch.setattr(wiring, "classifier", classifier)
+    monkeypatch.chdir(tmp_path)
+    Path("texts.csv").write_text(f"text\n{TEXTS['ships']}\n")
+    asked = ["label-next", "--model", "mine", "--out", "tasks.json"]
+    assert CliRunner().invoke(app, [*asked, "--data", "texts.csv"]).exit_code == 0
+    assert named == ["mine"]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code != 0
+    assert "--model goes with --data" in refused.output
