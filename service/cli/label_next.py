@@ -68,12 +68,12 @@ def label_next(
     from service.label_studio import write_questions
     from service.labelling import LabellingPolicy, questions
 
+    if model is not None and data is None:
+        raise typer.BadParameter("--model goes with --data: what is in the history was scored already")
     asked = tasks or ["sentiment"]
     if answers is not None:
         _write(out, _labelled(answers, asked))
         return
-    if model is not None and data is None:
-        raise typer.BadParameter("--model goes with --data: what is in the history was scored already")
     found = (
         _of_history(context, since, until, asked, candidates)
         if data is None
