@@ -132,9 +132,9 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
     def take(self, run: Run) -> bool:
         """Whether a run out of the channel is the next. It is not if Faust emptied the channel of one before it, and
         reading goes back to what was taken last."""
-        place = TP(*run.place)
         if run.epoch != self._owner.epoch:
             return False
+        place = TP(*run.place)
         if run.begins != self._taken[place]:
             log.warning("%s:%d is read again from %d: what was fetched got lost", *place, self._taken[place])
             self._positions[place] = self._taken[place]

@@ -75,16 +75,19 @@ def intake_of(
     )
 
 
+async def until_seen(count: int, stage: Remembering) -> None:
+    async def enough() -> bool:
+        return sum(map(len, stage.seen.values())) >= count
+
+    await eventually(enough)
+
+
 async def read(bootstrap: str, topic: str, group: str, stage: Remembering, count: int) -> None:
     """Read until the stage has seen so many messages."""
     intake = intake_of(bootstrap, topic, group, stage)
     await intake.start()
-
-    async def enough() -> bool:
-        return sum(map(len, stage.seen.values())) >= count
-
     try:
-        await eventually(enough)
+        await until_seen(count, stage)
     finally:
         await intake.stop()
 
@@ -179,9 +182,6 @@ async def test_one_who_had_nothing_to_read_skips_nothing_when_the_whole_topic_co
         reading = all(health.phase is Phase.READING for health in healths)
         return reading and sum(health.partitions for health in healths) == 1
 
-    async def enough() -> bool:
-        return sum(map(len, stage.seen.values())) >= MANY
-
     async with AsyncExitStack() as to_stop:
         for member in members:
             to_stop.push_async_callback(member.stop)
@@ -192,7 +192,7 @@ async def test_one_who_had_nothing_to_read_skips_nothing_when_the_whole_topic_co
         stage.go.set()
         await holder.stop()
         with suppress(AssertionError):
-            await eventually(enough)
+            await until_seen(MANY, stage)
     assert stage.seen == {0: list(range(MANY))}
 
 
@@ -208,9 +208,6 @@ async def test_what_faust_empties_from_its_channel_is_read_again(
     async def full() -> bool:
         return intake._app is not None and any(queue.full() for queue in intake._app.flow_control._queues)
 
-    async def enough() -> bool:
-        return sum(map(len, stage.seen.values())) >= MANY
-
     async with AsyncExitStack() as to_stop:
         to_stop.push_async_callback(intake.stop)
         await intake.start()
@@ -218,5 +215,5 @@ async def test_what_faust_empties_from_its_channel_is_read_again(
         assert intake._app is not None
         intake._app.flow_control.clear()
         stage.go.set()
-        await eventually(enough)
+        await until_seen(MANY, stage)
     assert stage.seen == {0: list(range(MANY))}
